@@ -1,0 +1,1 @@
+"""The Docker Engine API, both ends: documents, HTTP, client."""

@@ -1,0 +1,1 @@
+"""The Dockerfile language: pure, text to placed instructions."""

@@ -1,0 +1,1 @@
+"""One file a command: help, arguments and action side by side."""

@@ -1,0 +1,1 @@
+"""The engine: lifecycle, health, restarts, logs, events, state, and its API server."""

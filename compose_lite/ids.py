@@ -1,0 +1,31 @@
+"""Names and ids as Docker and Docker Compose make them, and the labels of Compose."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+LABEL = "com.docker.compose."
+PROJECT, SERVICE, NUMBER, ONEOFF = LABEL + "project", LABEL + "service", LABEL + "container-number", LABEL + "oneoff"
+SLUG, IMAGE, CONFIG_HASH, DEPENDS_ON = LABEL + "slug", LABEL + "image", LABEL + "config-hash", LABEL + "depends_on"
+WORKING_DIR, CONFIG_FILES = LABEL + "project.working_dir", LABEL + "project.config_files"
+ENVIRONMENT_FILE, VERSION, REPLACE = LABEL + "project.environment_file", LABEL + "version", LABEL + "replace"
+NETWORK, VOLUME = LABEL + "network", LABEL + "volume"
+
+CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def new_id() -> str:
+    """A container, network or exec id: 64 hexadecimal digits."""
+    return secrets.token_hex(32)
+
+
+def short(full: str) -> str:
+    """The first 12 digits of an id, without its `sha256:`."""
+    return full.removeprefix("sha256:")[:12]
+
+
+def normalize_project_name(text: str) -> str:
+    """A folder's name as a project name: lower case, only [a-z0-9_-], no leading [_-] (compose-go NormalizeProjectName)."""
+    return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")

@@ -1,0 +1,1 @@
+"""Images: references, manifests, the store, registries, layers, archives."""

@@ -1,0 +1,1 @@
+"""One file a kernel facility; stdlib only, raises only OSError, knows no container."""

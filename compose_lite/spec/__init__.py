@@ -1,0 +1,1 @@
+"""The Compose Specification: files to a typed, placed, pure Project value."""

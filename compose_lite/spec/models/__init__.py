@@ -1,0 +1,1 @@
+"""pydantic models that read like the Compose Specification."""
