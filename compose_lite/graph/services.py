@@ -1,0 +1,140 @@
+"""Who needs whom: the services of a project as a directed graph, and what follows from it.
+
+An edge a -> b says that a needs b: by depends_on, links, `network_mode|ipc|pid: service:b`, volumes_from. Each edge keeps
+its Dependency (`graph.edges[a, b]["dependency"]`). Pure; never starts anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import networkx as nx
+
+from compose_lite.errors import GraphError, Place, nearest
+from compose_lite.spec.models.project import Project, place
+from compose_lite.spec.models.service import Dependency, Service
+
+SHARED = ("network_mode", "ipc", "pid", "uts", "cgroup")
+"""Attributes that may say `service:NAME`."""
+
+
+def needs(service: Service) -> dict[str, Dependency]:
+    """What this service needs, by name; depends_on wins over what is implied."""
+    found = dict(service.depends_on)
+    for link in service.links:
+        found.setdefault(link.split(":", 1)[0], Dependency(restart=True))
+    for attribute in SHARED:
+        value: str = getattr(service, attribute)
+        if value.startswith("service:"):
+            found.setdefault(value.removeprefix("service:"), Dependency(restart=True))
+    for source in service.volumes_from:
+        if not source.startswith("container:"):
+            found.setdefault(source.split(":", 1)[0], Dependency())
+    return found
+
+
+def dependencies(project: Project) -> nx.DiGraph:
+    """The graph of the active services; edges to services that are not active are left out."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(sorted(project.services))
+    for name, service in project.services.items():
+        for other, dependency in needs(service).items():
+            if other in project.services:
+                graph.add_edge(name, other, dependency=dependency)
+    return graph
+
+
+def check_cycles(project: Project) -> None:
+    """Raises GraphError with the whole way round, `a -> b -> a`, and where its first step is written."""
+    edges = {name: [o for o in needs(s) if o in project.services] for name, s in project.services.items()}
+    path = find_cycle(edges)
+    if path:
+        raise cycle_error(path, _step_place(project, path[0], path[1]))
+
+
+def find_cycle(edges: dict[str, list[str]]) -> list[str] | None:
+    """The nodes of one cycle, first one repeated at the end, or None. Iterative: depth is the user's."""
+    done: set[str] = set()
+    for root in sorted(edges):
+        if root in done:
+            continue
+        path, trail, open_nodes = [root], [iter(edges[root])], {root}
+        while trail:
+            step = next(trail[-1], None)
+            if step is None:
+                trail.pop()
+                left = path.pop()
+                open_nodes.discard(left)
+                done.add(left)
+            elif step in open_nodes:
+                return [*path[path.index(step) :], step]
+            elif step not in done and step in edges:
+                path.append(step)
+                open_nodes.add(step)
+                trail.append(iter(edges[step]))
+    return None
+
+
+def cycle_error(path: list[str], where: Place | None) -> GraphError:
+    return GraphError(
+        "dependency-cycle",
+        f"dependency cycle detected: {' -> '.join(path)}",
+        place=where,
+        remedy="Take one of these dependencies out.",
+    )
+
+
+def start_levels(project: Project) -> list[list[str]]:
+    """Services that can start side by side: level 0 needs nobody, each later level needs only earlier ones."""
+    check_cycles(project)
+    reverse = dependencies(project).reverse(copy=False)
+    return [sorted(level) for level in nx.topological_generations(reverse)]
+
+
+def start_order(project: Project) -> list[str]:
+    """All active services, what is needed first; by name where nothing else decides."""
+    return [name for level in start_levels(project) for name in level]
+
+
+def stop_levels(project: Project) -> list[list[str]]:
+    """The levels the other way round: first those that nobody needs."""
+    check_cycles(project)
+    return [sorted(level) for level in nx.topological_generations(dependencies(project))]
+
+
+def stop_order(project: Project) -> list[str]:
+    return [name for level in stop_levels(project) for name in level]
+
+
+def with_dependencies(project: Project, names: Iterable[str]) -> list[str]:
+    """The named services and all that they need, in start order. Raises GraphError for an unknown name."""
+    graph = dependencies(project)
+    wanted: set[str] = set()
+    for name in known(project, names):
+        wanted |= {name, *nx.descendants(graph, name)}
+    return [name for name in start_order(project) if name in wanted]
+
+
+def with_dependents(project: Project, names: Iterable[str]) -> list[str]:
+    """The named services and all that need them, in stop order."""
+    graph = dependencies(project)
+    wanted: set[str] = set()
+    for name in known(project, names):
+        wanted |= {name, *nx.ancestors(graph, name)}
+    return [name for name in stop_order(project) if name in wanted]
+
+
+def known(project: Project, names: Iterable[str]) -> Iterator[str]:
+    """The names, each checked to be an active service."""
+    for name in names:
+        if name not in project.services:
+            raise GraphError("no-such-service", f"no such service: {name}", remedy=nearest(name, project.services))
+        yield name
+
+
+def _step_place(project: Project, name: str, other: str) -> Place | None:
+    for path in (("depends_on", other), ("links",), *((a,) for a in SHARED), ("volumes_from",)):
+        where = place(project, ("services", name, *path))
+        if where:
+            return where
+    return place(project, ("services", name))

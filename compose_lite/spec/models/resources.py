@@ -1,0 +1,67 @@
+"""What a project declares beside services: networks, volumes, secrets, configs, models. Values only."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from compose_lite.spec.models.values import Bool, Int, Model, Strings, TextMapping
+
+
+class IpamPool(Model):
+    subnet: str = ""
+    gateway: str = ""
+    ip_range: str = ""
+    aux_addresses: TextMapping = {}
+
+
+class Ipam(Model):
+    driver: str = ""
+    config: list[IpamPool] = []
+    options: TextMapping = {}
+
+
+class Network(Model):
+    """name is what the engine calls it (`<project>_<key>` unless said otherwise)."""
+
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"enable_ipv4", "enable_ipv6"})
+    name: str = ""
+    driver: str = ""
+    driver_opts: TextMapping = {}
+    ipam: Ipam = Ipam()
+    external: Bool = False
+    internal: Bool = False
+    attachable: Bool = False
+    labels: TextMapping = {}
+    enable_ipv4: Bool | None = None
+    enable_ipv6: Bool | None = None
+
+
+class Volume(Model):
+    """name is what the engine calls it (`<project>_<key>` unless said otherwise)."""
+
+    name: str = ""
+    driver: str = ""
+    driver_opts: TextMapping = {}
+    external: Bool = False
+    labels: TextMapping = {}
+
+
+class FileObject(Model):
+    """A secret or a config. content: given inline, or what `environment` held when the project was loaded."""
+
+    name: str = ""
+    file: str = ""
+    environment: str = ""
+    content: str = ""
+    external: Bool = False
+    labels: TextMapping = {}
+    driver: str = ""
+    driver_opts: TextMapping = {}
+    template_driver: str = ""
+
+
+class LanguageModel(Model):
+    name: str = ""
+    model: str = ""
+    context_size: Int = 0
+    runtime_flags: Strings = []
