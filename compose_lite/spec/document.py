@@ -1,0 +1,1 @@
+"""YAML text -> values that know where they were written."""
