@@ -1,1 +1,374 @@
-"""YAML text -> values that know where they were written."""
+"""YAML text -> values that know where they were written. Pure.
+
+YAML as Compose files use it (YAML 1.2's core schema with go-yaml's rules for plain scalars: `yes` is a string, 0777 is
+octal, 1_000 a number), merge keys, several documents, `!reset` and `!override`. Duplicate keys, keys that are no
+strings, recursive and exploding aliases are refused. A mapping is a Map, a list a Seq; scalars are str, int, float,
+bool, None or Timestamp. Each use of an alias gives values of its own, so later passes may change them in place.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+from yaml.cyaml import CParser
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from compose_lite.errors import Place, SpecError
+
+_PLAIN: Final = "plain"
+_STR: Final = "tag:yaml.org,2002:str"
+_YAML: Final = "tag:yaml.org,2002:"
+
+Path = tuple[str | int, ...]
+
+LIMIT = 400_000
+"""So many values a document may have before aliases are no longer followed (the smaller bound of go-yaml)."""
+
+
+class Map(dict[str, Any]):
+    """A mapping of the file. marks: key -> (mark of the key, mark of the value); derived keys may have none."""
+
+    __slots__ = ("marks",)
+
+    def __init__(self, *args: Any, marks: dict[str, Any] | None = None) -> None:
+        super().__init__(*args)
+        self.marks: dict[str, Any] = {} if marks is None else marks
+
+    def put(self, key: str, value: Any, source: Map | None = None, source_key: str | None = None) -> None:
+        """Sets the key; its place is that of the source's key, when it has one."""
+        self[key] = value
+        mark = source.marks.get(key if source_key is None else source_key) if source is not None else None
+        if mark is not None:
+            self.marks[key] = mark
+
+
+class Seq(list[Any]):
+    """A list of the file. marks: one mark (or None) an item, as long as the list or shorter."""
+
+    __slots__ = ("marks",)
+
+    def __init__(self, items: Any = (), marks: list[Any] | None = None) -> None:
+        super().__init__(items)
+        self.marks: list[Any] = [] if marks is None else marks
+
+    def mark(self, index: int) -> Any:
+        return self.marks[index] if index < len(self.marks) else None
+
+    def add(self, item: Any, mark: Any = None) -> None:
+        self.marks.extend([None] * (len(self) - len(self.marks)))
+        self.append(item)
+        self.marks.append(mark)
+
+    def join(self, other: list[Any]) -> None:
+        """Appends the other list with its places."""
+        self.marks.extend([None] * (len(self) - len(self.marks)))
+        self.extend(other)
+        self.marks.extend(other.marks if isinstance(other, Seq) else [])
+
+
+class Timestamp(str):
+    """An unquoted date or time: YAML makes it a value of its own kind, which no attribute takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document. replaced: paths that `!reset` or `!override` takes out of what was there before."""
+
+    file: str
+    value: Any
+    replaced: tuple[Path, ...] = ()
+    place: Place | None = None
+
+
+class _Parser(CParser):  # type: ignore[misc, no-any-unimported]
+    """libyaml's parser and composer; what a plain scalar means is decided later, by `_plain`."""
+
+    def resolve(self, kind: type[Node], value: str, implicit: Any) -> str:
+        if kind is ScalarNode:
+            return _PLAIN if implicit[0] else _STR
+        return ""
+
+    def descend_resolver(self, node: Node, index: Any) -> None:
+        pass
+
+    def ascend_resolver(self) -> None:
+        pass
+
+
+class _Named:
+    """Bytes with a file name, so that marks carry it."""
+
+    __slots__ = ("content", "name")
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name, self.content = name, content
+
+    def read(self, size: int) -> bytes:
+        part, self.content = self.content[:size], self.content[size:]
+        return part
+
+
+def parse(file: str, content: bytes) -> list[Document]:
+    """The documents of a file. Raises SpecError with the place of what is wrong."""
+    documents: list[Document] = []
+    tags = b"!reset" in content or b"!override" in content
+    try:
+        parser = _Parser(_Named(file, content))
+        while parser.check_node():
+            node = parser.get_node()
+            replaced: list[Path] = []
+            if tags:
+                node = _take_out(node, (), replaced, {})
+            if node is None:
+                continue
+            start = node.start_mark
+            place = Place(file, start.line + 1, start.column + 1)
+            documents.append(Document(file, _Builder().value(node), tuple(replaced), place))
+    except yaml.YAMLError as error:
+        raise _syntax_error(file, error) from error
+    except RecursionError:
+        raise SpecError("yaml-syntax", f"failed to parse {file}: nested too deeply") from None
+    return documents
+
+
+def _syntax_error(file: str, error: yaml.YAMLError) -> SpecError:
+    mark = getattr(error, "problem_mark", None)
+    place = Place(file, mark.line + 1, mark.column + 1) if mark is not None else Place(file)
+    problem = getattr(error, "problem", None) or str(error)
+    anchor = re.search(r"found undefined alias", problem)
+    if anchor and getattr(error, "context", None):
+        problem = f"{error.context}: {problem}"  # type: ignore[attr-defined]
+    remedy = "Indent with spaces, not tabs." if "cannot start any token" in problem else None
+    return SpecError("yaml-syntax", f"failed to parse {file}: yaml: {problem}", place=place, remedy=remedy)
+
+
+def _take_out(node: Node, path: Path, replaced: list[Path], within: dict[int, int]) -> Node | None:
+    """The node without its `!reset` parts; the paths of those and of `!override` parts are noted. `<<` is no step.
+
+    within: ids of the nodes around this one; key 0 counts the visits.
+    """
+    if node.tag == "!reset":
+        replaced.append(path)
+        return None
+    if node.tag == "!override":
+        replaced.append(path)
+        node.tag = _PLAIN if isinstance(node, ScalarNode) and node.style is None else _STR if isinstance(node, ScalarNode) else ""
+        return node
+    if isinstance(node, ScalarNode):
+        return node
+    if id(node) in within:
+        raise _refused(node, f"cycle detected: the anchor at {'.'.join(map(str, path)) or 'the top'} contains itself")
+    within[0] = within.get(0, 0) + len(node.value)
+    if within[0] > LIMIT:
+        raise _refused(node, "document contains excessive aliasing")
+    within[id(node)] = 1
+    copy: Node
+    if isinstance(node, SequenceNode):
+        items = [_take_out(item, (*path, index), replaced, within) for index, item in enumerate(node.value)]
+        copy = SequenceNode(node.tag, [item for item in items if item is not None], node.start_mark, node.end_mark)
+    else:
+        pairs = [(key, _take_out(value, _step(path, key.value), replaced, within)) for key, value in node.value]
+        copy = MappingNode(node.tag, [(k, v) for k, v in pairs if v is not None], node.start_mark, node.end_mark)
+    del within[id(node)]
+    return copy
+
+
+def _step(path: Path, key: Any) -> Path:
+    return path if key == "<<" else (*path, str(key))
+
+
+class _Builder:
+    """Nodes -> values. Counts what aliases add, so that a small file cannot become a huge value."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.depth = 0
+        self.seen: set[int] = set()
+        self.open: set[int] = set()
+
+    def value(self, node: Node) -> Any:
+        self.made += 1
+        if node.__class__ is ScalarNode:
+            tag = node.tag
+            if tag == _STR:
+                return node.value
+            return _plain(node.value) if tag == _PLAIN else _tagged(node)
+        again = id(node) in self.seen
+        if again:
+            if id(node) in self.open:
+                raise _refused(node, "an anchor contains itself")
+            self.depth += 1
+        self.seen.add(id(node))
+        self.open.add(id(node))
+        found = self.mapping(node) if node.__class__ is MappingNode else self.sequence(node)
+        self.open.discard(id(node))
+        if again:
+            self.depth -= 1
+        return found
+
+    def sequence(self, node: Node) -> Seq:
+        self._bound(node)
+        value = self.value
+        items = [value(item) for item in node.value]
+        return Seq(items, [item.start_mark for item in node.value])
+
+    def mapping(self, node: Node) -> Map:
+        self._bound(node)
+        result = Map()
+        marks = result.marks
+        merges: list[Node] = []
+        value = self.value
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if key_node.tag == _PLAIN and key_node.__class__ is ScalarNode:
+                if key == "<<":
+                    if merges:
+                        raise _duplicate(key_node, merges[0].start_mark)
+                    merges.append(value_node)
+                    continue
+                if _plain(key).__class__ is not str:
+                    raise _refused(key_node, f"non-string key: {key}", remedy="Put it in quotes.")
+            elif key_node.tag != _STR or key_node.__class__ is not ScalarNode:
+                raise _refused(key_node, "non-string key: a key has to be a string")
+            if key in marks:
+                raise _duplicate(key_node, marks[key][0])
+            marks[key] = (key_node.start_mark, value_node.start_mark)
+            result[key] = value(value_node)
+        for merge in merges:
+            self._merge(result, merge)
+        return result
+
+    def _merge(self, result: Map, node: Node) -> None:
+        """Merge key: what the mapping says itself wins, then earlier mappings of the list."""
+        sources = node.value if isinstance(node, SequenceNode) else [node]
+        for source in sources:
+            if not isinstance(source, MappingNode):
+                raise _refused(source, "map merge requires map or sequence of maps as the value")
+            merged = self.value(source)
+            for key, value in merged.items():
+                if key not in result:
+                    result.put(key, value, merged)
+
+    def _bound(self, node: Node) -> None:
+        if self.depth and self.made > LIMIT:
+            raise _refused(node, "document contains excessive aliasing")
+
+
+def _refused(node: Node, says: str, remedy: str | None = None) -> SpecError:
+    mark = node.start_mark
+    place = Place(mark.name, mark.line + 1, mark.column + 1)
+    return SpecError("yaml-content", f"failed to parse {mark.name}: {says}", place=place, remedy=remedy)
+
+
+def _duplicate(node: Node, first: Any) -> SpecError:
+    line = node.start_mark.line + 1
+    says = f'line {line}: mapping key "{node.value}" already defined at line {first.line + 1}'
+    return _refused(node, says, remedy="Keep one of them.")
+
+
+_WORDS = {w: v for t, v in (("true", True), ("false", False), ("null", None)) for w in (t, t.capitalize(), t.upper())}
+_WORDS |= {"~": None, "": None}
+_WORDS |= {w: float("nan") for w in (".nan", ".NaN", ".NAN")}
+_WORDS |= {s + w: float("inf") for w in (".inf", ".Inf", ".INF") for s in ("", "+")}
+_WORDS |= {"-" + w: float("-inf") for w in (".inf", ".Inf", ".INF")}
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INT = re.compile(r"([-+]?)(?:(0[bB])([01]+)|(0[xX])([0-9a-fA-F]+)|(0[oO]?)([0-7]+)|(0|[1-9][0-9]*))")
+_DATE = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}(?:(?:[Tt]| +)\d{1,2}:\d{1,2}:\d{1,2}(?:\.\d*)?(?:\s*(?:Z|[-+]\d{1,2}(?::?\d{2})?))?)?"
+)
+
+
+def _plain(text: str) -> Any:
+    """What an unquoted scalar means (go-yaml's resolve)."""
+    first = text[:1]
+    if first in "tTfFnN~":  # "" too
+        return _WORDS.get(text, text)
+    if first not in "0123456789+-.":
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if first.isdigit() and _DATE.fullmatch(text):
+        return Timestamp(text)
+    plain = text.replace("_", "")
+    number = _INT.fullmatch(plain)
+    if number:
+        return _integer(number, text)
+    return float(plain) if _FLOAT.fullmatch(plain) else text
+
+
+def _integer(number: re.Match[str], text: str) -> Any:
+    sign, _, binary, _, hexa, _, octal, decimal = number.groups()
+    if binary:
+        value = int(binary, 2)
+    elif hexa:
+        value = int(hexa, 16)
+    elif octal:
+        value = int(octal, 8)
+    else:
+        if len(decimal) > 20:  # more than any 64-bit integer has
+            return float(text)
+        value = int(decimal)
+    value = -value if sign == "-" else value
+    return value if -(2**63) <= value < 2**64 else float(value)
+
+
+def _tagged(node: ScalarNode) -> Any:
+    """A scalar with an explicit tag: `!!str 1`, `!!int "1"`."""
+    tag, text = node.tag, node.value
+    if not tag.startswith(_YAML):
+        found = _plain(text) if node.style is None else text
+        return found if not isinstance(found, str) else text
+    wanted = tag[len(_YAML) :]
+    found = _plain(text)
+    kinds: dict[str, Any] = {"int": int, "bool": bool, "null": type(None), "timestamp": Timestamp}
+    if wanted == "float" and isinstance(found, int | float) and not isinstance(found, bool):
+        return float(found)
+    if wanted in kinds and type(found) is kinds[wanted]:
+        return found
+    if wanted in ("str", "binary"):
+        return text
+    raise _refused(node, f"cannot decode {text!r} as a !!{wanted}")
+
+
+def place_of(tree: Any, path: Path) -> Place | None:
+    """The place of the value at the path, else that of the nearest value around it; None when there is no such path."""
+    mark: Any = None
+    at = tree
+    for step in path:
+        if isinstance(at, Map) and isinstance(step, str) and step in at:
+            pair = at.marks.get(step)
+            mark = pair[1] if pair is not None else mark
+            at = at[step]
+        elif isinstance(at, Seq):
+            index = step if isinstance(step, int) else _index_of(at, step)
+            if index is None or not 0 <= index < len(at):
+                return None
+            mark = at.mark(index) or mark
+            at = at[index] if isinstance(step, int) else None
+        elif at is not None and not isinstance(at, dict | list):
+            break  # a short form: its parts are where it is
+        else:
+            return None
+    return place_at(mark)
+
+
+def key_place(container: Any, key: str) -> Place | None:
+    """Where the key itself is written."""
+    pair = container.marks.get(key) if isinstance(container, Map) else None
+    return place_at(pair[0]) if pair is not None else None
+
+
+def place_at(mark: Any) -> Place | None:
+    return Place(mark.name, mark.line + 1, mark.column + 1) if mark is not None else None
+
+
+def _index_of(items: Seq, key: str) -> int | None:
+    """The last entry `key`, `key=...` or `key:...` of a list that stands for a mapping."""
+    for index in range(len(items) - 1, -1, -1):
+        entry = items[index]
+        if isinstance(entry, str) and (entry == key or entry.startswith((f"{key}=", f"{key}:"))):
+            return index
+    return None
