@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import networkx as nx
 
 from compose_lite.errors import GraphError, Place, nearest
+from compose_lite.spec.check import find_cycle
 from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import Dependency, Service
 
@@ -50,29 +51,6 @@ def check_cycles(project: Project) -> None:
     path = find_cycle(edges)
     if path:
         raise cycle_error(path, _step_place(project, path[0], path[1]))
-
-
-def find_cycle(edges: dict[str, list[str]]) -> list[str] | None:
-    """The nodes of one cycle, first one repeated at the end, or None. Iterative: depth is the user's."""
-    done: set[str] = set()
-    for root in sorted(edges):
-        if root in done:
-            continue
-        path, trail, open_nodes = [root], [iter(edges[root])], {root}
-        while trail:
-            step = next(trail[-1], None)
-            if step is None:
-                trail.pop()
-                left = path.pop()
-                open_nodes.discard(left)
-                done.add(left)
-            elif step in open_nodes:
-                return [*path[path.index(step) :], step]
-            elif step not in done and step in edges:
-                path.append(step)
-                open_nodes.add(step)
-                trail.append(iter(edges[step]))
-    return None
 
 
 def cycle_error(path: list[str], where: Place | None) -> GraphError:

@@ -114,8 +114,10 @@ class _Named:
 def parse(file: str, content: bytes) -> list[Document]:
     """The documents of a file. Raises SpecError with the place of what is wrong."""
     documents: list[Document] = []
+    node: Node | None = None
     tags = b"!reset" in content or b"!override" in content
     try:
+        _bound_depth(file, content)
         parser = _Parser(_Named(file, content))
         while parser.check_node():
             node = parser.get_node()
@@ -128,21 +130,86 @@ def parse(file: str, content: bytes) -> list[Document]:
             place = Place(file, start.line + 1, start.column + 1)
             documents.append(Document(file, _Builder().value(node), tuple(replaced), place))
     except yaml.YAMLError as error:
-        raise _syntax_error(file, error) from error
+        raise _syntax_error(file, content, error) from error
+    except _Refused as refused:
+        raise _refused_error(refused, node) from None
     except RecursionError:
         raise SpecError("yaml-syntax", f"failed to parse {file}: nested too deeply") from None
     return documents
 
 
-def _syntax_error(file: str, error: yaml.YAMLError) -> SpecError:
+DEPTH = 200
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_INDENTED = re.compile(rb"(?m)^[ \t?:-]{100}")
+
+
+def _bound_depth(file: str, content: bytes) -> None:
+    """Refuses nesting that the composer, recursive and in C, would not survive. Events alone cost no stack."""
+    depth = deepest = 0
+    if content.count(b"[") + content.count(b"{") > DEPTH:
+        for bracket in _BRACKETS.findall(content):
+            depth += 1 if bracket in b"[{" else -1
+            deepest = max(deepest, depth)
+    if deepest <= DEPTH and not _INDENTED.search(content):
+        return
+    parser = _Parser(_Named(file, content))
+    depth = 0
+    while parser.check_event():
+        event = parser.get_event()
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH:
+            mark = event.start_mark
+            raise SpecError("yaml-syntax", f"failed to parse {file}: nested too deeply", place=Place(file, mark.line + 1, mark.column + 1))
+
+
+def _syntax_error(file: str, content: bytes, error: yaml.YAMLError) -> SpecError:
     mark = getattr(error, "problem_mark", None)
     place = Place(file, mark.line + 1, mark.column + 1) if mark is not None else Place(file)
-    problem = getattr(error, "problem", None) or str(error)
-    anchor = re.search(r"found undefined alias", problem)
-    if anchor and getattr(error, "context", None):
-        problem = f"{error.context}: {problem}"  # type: ignore[attr-defined]
+    problem = (getattr(error, "problem", None) or str(error)).partition("\n")[0]
     remedy = "Indent with spaces, not tabs." if "cannot start any token" in problem else None
+    if problem == "found undefined alias" and mark is not None:
+        lines = content.decode("utf-8", "replace").splitlines()
+        name = re.match(r"\*([^\s,\[\]{}]*)", lines[mark.line][mark.column :] if mark.line < len(lines) else "")
+        problem = f"unknown anchor '{name[1] if name else ''}' referenced"
+        remedy = "Define it with & before it is used."
     return SpecError("yaml-syntax", f"failed to parse {file}: yaml: {problem}", place=place, remedy=remedy)
+
+
+class _Refused(Exception):
+    """Well-formed YAML that cannot be taken. where: the node to blame."""
+
+    def __init__(self, node: Node, says: str, remedy: str | None = None) -> None:
+        super().__init__(says)
+        self.node, self.says, self.remedy = node, says, remedy
+
+
+def _refused_error(refused: _Refused, root: Node | None) -> SpecError:
+    mark = refused.node.start_mark
+    path = _path_to(root, refused.node, set()) if root is not None else None
+    says = refused.says.replace("{at}", f"in {_dotted(path)}" if path else "at top level")
+    place = Place(mark.name, mark.line + 1, mark.column + 1)
+    return SpecError("yaml-content", f"failed to parse {mark.name}: {says}", place=place, remedy=refused.remedy)
+
+
+def _path_to(at: Node, wanted: Node, seen: set[int]) -> Path | None:
+    """The keys to a node (for a key: to its mapping), found only when there is something to complain about."""
+    if at is wanted:
+        return ()
+    if isinstance(at, ScalarNode) or id(at) in seen:
+        return None
+    seen.add(id(at))
+    for index, item in enumerate(at.value):
+        key, child = item if isinstance(at, MappingNode) else (None, item)
+        if key is wanted:
+            return ()
+        found = _path_to(child, wanted, seen)
+        if found is not None:
+            return (index if key is None else str(key.value), *found)
+    return None
+
+
+def _dotted(path: Path) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 def _take_out(node: Node, path: Path, replaced: list[Path], within: dict[int, int]) -> Node | None:
@@ -160,10 +227,10 @@ def _take_out(node: Node, path: Path, replaced: list[Path], within: dict[int, in
     if isinstance(node, ScalarNode):
         return node
     if id(node) in within:
-        raise _refused(node, f"cycle detected: the anchor at {'.'.join(map(str, path)) or 'the top'} contains itself")
+        raise _Refused(node, "cycle detected: an anchor contains itself")
     within[0] = within.get(0, 0) + len(node.value)
     if within[0] > LIMIT:
-        raise _refused(node, "document contains excessive aliasing")
+        raise _Refused(node, "document contains excessive aliasing")
     within[id(node)] = 1
     copy: Node
     if isinstance(node, SequenceNode):
@@ -199,7 +266,7 @@ class _Builder:
         again = id(node) in self.seen
         if again:
             if id(node) in self.open:
-                raise _refused(node, "an anchor contains itself")
+                raise _Refused(node, "cycle detected: an anchor contains itself")
             self.depth += 1
         self.seen.add(id(node))
         self.open.add(id(node))
@@ -230,9 +297,9 @@ class _Builder:
                     merges.append(value_node)
                     continue
                 if _plain(key).__class__ is not str:
-                    raise _refused(key_node, f"non-string key: {key}", remedy="Put it in quotes.")
+                    raise _Refused(key_node, f"non-string key {{at}}: {key}", "Put it in quotes.")
             elif key_node.tag != _STR or key_node.__class__ is not ScalarNode:
-                raise _refused(key_node, "non-string key: a key has to be a string")
+                raise _Refused(key_node, "non-string key {at}: a key has to be a string")
             if key in marks:
                 raise _duplicate(key_node, marks[key][0])
             marks[key] = (key_node.start_mark, value_node.start_mark)
@@ -246,7 +313,7 @@ class _Builder:
         sources = node.value if isinstance(node, SequenceNode) else [node]
         for source in sources:
             if not isinstance(source, MappingNode):
-                raise _refused(source, "map merge requires map or sequence of maps as the value")
+                raise _Refused(source, "map merge requires map or sequence of maps as the value")
             merged = self.value(source)
             for key, value in merged.items():
                 if key not in result:
@@ -254,19 +321,13 @@ class _Builder:
 
     def _bound(self, node: Node) -> None:
         if self.depth and self.made > LIMIT:
-            raise _refused(node, "document contains excessive aliasing")
+            raise _Refused(node, "document contains excessive aliasing")
 
 
-def _refused(node: Node, says: str, remedy: str | None = None) -> SpecError:
-    mark = node.start_mark
-    place = Place(mark.name, mark.line + 1, mark.column + 1)
-    return SpecError("yaml-content", f"failed to parse {mark.name}: {says}", place=place, remedy=remedy)
-
-
-def _duplicate(node: Node, first: Any) -> SpecError:
+def _duplicate(node: Node, first: Any) -> _Refused:
     line = node.start_mark.line + 1
     says = f'line {line}: mapping key "{node.value}" already defined at line {first.line + 1}'
-    return _refused(node, says, remedy="Keep one of them.")
+    return _Refused(node, says, "Keep one of them.")
 
 
 _WORDS = {w: v for t, v in (("true", True), ("false", False), ("null", None)) for w in (t, t.capitalize(), t.upper())}
@@ -330,7 +391,7 @@ def _tagged(node: ScalarNode) -> Any:
         return found
     if wanted in ("str", "binary"):
         return text
-    raise _refused(node, f"cannot decode {text!r} as a !!{wanted}")
+    raise _Refused(node, f"cannot decode {text!r} as a !!{wanted}")
 
 
 def place_of(tree: Any, path: Path) -> Place | None:
@@ -372,3 +433,22 @@ def _index_of(items: Seq, key: str) -> int | None:
         if isinstance(entry, str) and (entry == key or entry.startswith((f"{key}=", f"{key}:"))):
             return index
     return None
+
+
+def clone(value: Any) -> Any:
+    """A copy that can be changed without touching the original; marks are shared."""
+    if isinstance(value, Map):
+        return Map({key: clone(item) for key, item in value.items()}, marks=dict(value.marks))
+    if isinstance(value, Seq):
+        return Seq([clone(item) for item in value], list(value.marks))
+    return value
+
+
+def take_out(tree: Any, paths: tuple[Path, ...]) -> None:
+    """Removes what `!reset` and `!override` name, in place. Entries of lists cannot be named."""
+    for path in paths:
+        at = tree
+        for step in path[:-1]:
+            at = at.get(step) if isinstance(at, Map) else None
+        if isinstance(at, Map) and path:
+            at.pop(str(path[-1]), None)

@@ -1,10 +1,142 @@
-"""A project as the text that `config` prints. Pure."""
+"""A project as the text that `config` prints, and as plain values for whoever compares or hashes it. Pure.
+
+Attributes at their zero value are left out, as Docker Compose does; JSON and YAML differ where they differ there (in
+JSON a service always has `command` and `entrypoint`, and `x-` keys are kept at the top level only).
+"""
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
 from compose_lite.spec.models.project import Project
+from compose_lite.spec.models.resources import FileObject
+from compose_lite.spec.models.service import EnvFile, Hook, Service, ThrottleDevice, Ulimit, WeightDevice
+from compose_lite.spec.models.values import DURATION, HOSTS, MODE, SIZE, Kind, Model
+from compose_lite.spec.yamltext import yaml_text
+from compose_lite.units import format_duration
+
+SECTIONS = ("networks", "volumes", "secrets", "configs", "models")
 
 
 def render(project: Project, format: str = "yaml") -> str:
     """The canonical model as YAML or JSON, `$` doubled so that it can be loaded again."""
-    raise NotImplementedError
+    return as_text(plain(project, format), format).replace("$", "$$")
+
+
+def as_text(value: Any, format: str) -> str:
+    """Plain values in the format; ends with a line end in YAML only, as the reference has it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n" if format == "json" else yaml_text(value)
+
+
+def plain(project: Project, format: str = "yaml") -> dict[str, Any]:
+    """The whole project as dicts, lists and scalars."""
+    as_json = format == "json"
+    found: dict[str, Any] = {"name": project.name} if project.name or as_json else {}
+    found["services"] = {name: plain_service(project.services[name], format) for name in sorted(project.services)}
+    for section in SECTIONS:
+        if as_json and section == "models":
+            continue
+        resources = getattr(project, section)
+        if resources:
+            found[section] = {key: plain_value(resources[key], as_json) for key in sorted(resources)}
+    return {**found, **ordinary(project.extensions)}
+
+
+def plain_service(service: Service, format: str = "json") -> dict[str, Any]:
+    """One service, attributes in alphabetical order."""
+    found: dict[str, Any] = plain_value(service, format == "json")
+    found.pop("name", None)
+    return dict(sorted(found.items()))
+
+
+def plain_value(value: Any, as_json: bool) -> Any:
+    """A part of the project as plain values."""
+    if isinstance(value, Ulimit):
+        return value.single or {"soft": value.soft, "hard": value.hard}
+    if isinstance(value, EnvFile) and value.required:
+        return value.path
+    if isinstance(value, FileObject):
+        value = _without_content(value)
+    if isinstance(value, Model):
+        return _plain_model(value, as_json)
+    if isinstance(value, dict):
+        return {key: plain_value(item, as_json) for key, item in sorted(value.items())}
+    if isinstance(value, list):
+        return [plain_value(item, as_json) for item in value]
+    return value
+
+
+def _without_content(found: FileObject) -> FileObject:
+    """What came out of a variable is not shown."""
+    return found.model_copy(update={"content": ""}) if found.environment or not found.content else found
+
+
+@cache
+def _fields(kind: type[Model]) -> list[tuple[str, str | None, bool, bool]]:
+    """Per field: name, how it is written, whether zero is shown, whether it is a part that is never None."""
+    found = []
+    for name, field in kind.model_fields.items():
+        if field.exclude:
+            continue
+        written = next((mark.name for mark in field.metadata if isinstance(mark, Kind)), None) or _inner_kind(field.annotation)
+        found.append((name, written, name in kind.shown_when_zero, isinstance(field.default, BaseModel)))
+    return found
+
+
+def _inner_kind(annotation: Any) -> str | None:
+    """The mark inside `Duration | None`."""
+    for part in getattr(annotation, "__args__", ()):
+        for mark in getattr(part, "__metadata__", ()):
+            if isinstance(mark, Kind):
+                return mark.name
+    return None
+
+
+def _plain_model(value: Model, as_json: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, written, shown, whole in _fields(type(value)):
+        item = getattr(value, name)
+        if item is None:
+            if as_json and name in ("command", "entrypoint") and isinstance(value, Service | Hook):
+                found[name] = None
+            continue
+        if isinstance(item, Model):
+            inner = plain_value(item, as_json)
+            if not whole or as_json or inner:
+                found[name] = inner
+        elif item or (shown and item is not None):
+            found[name] = _written(item, written) if written else _special(name, item, as_json)
+    if as_json:  # the one place where the reference forgot its keys' names
+        return {key.capitalize(): item for key, item in found.items()} if isinstance(value, WeightDevice | ThrottleDevice) else found
+    return {**found, **ordinary(value.extensions)}
+
+
+def _special(name: str, item: Any, as_json: bool) -> Any:
+    if name == "ssh":
+        return [key if path is None else f"{key}: {path}" for key, path in item.items()]
+    return plain_value(item, as_json)
+
+
+def _written(item: Any, kind: str) -> Any:
+    if kind == DURATION.name:
+        return format_duration(item)
+    if kind == SIZE.name:
+        return str(item)
+    if kind == MODE.name:
+        return f"0{item:o}"
+    if kind == HOSTS.name:
+        return sorted(f"{host}={address}" for host, addresses in item.items() for address in addresses)
+    return int(item) if isinstance(item, float) and item.is_integer() else item
+
+
+def ordinary(value: Any) -> Any:
+    """Values of the file without their places."""
+    if isinstance(value, dict):
+        return {key: ordinary(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [ordinary(item) for item in value]
+    return str(value) if isinstance(value, str) else value

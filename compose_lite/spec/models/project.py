@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 from compose_lite.errors import Place
 from compose_lite.spec.models.resources import FileObject, LanguageModel, Network, Volume
 from compose_lite.spec.models.service import Service
-from compose_lite.spec.models.values import Model
+from compose_lite.spec.models.values import DICT, Model
 
 
 class Project(Model):
@@ -24,13 +24,13 @@ class Project(Model):
     env_files: tuple[str, ...] = ()
     """What was given by --env-file or COMPOSE_ENV_FILES (the label project.environment_file)."""
     profiles: tuple[str, ...] = ()
-    services: dict[str, Service] = {}
-    disabled_services: dict[str, Service] = {}
-    networks: dict[str, Network] = {}
-    volumes: dict[str, Volume] = {}
-    secrets: dict[str, FileObject] = {}
-    configs: dict[str, FileObject] = {}
-    models: dict[str, LanguageModel] = {}
+    services: dict[str, Service] = DICT
+    disabled_services: dict[str, Service] = DICT
+    networks: dict[str, Network] = DICT
+    volumes: dict[str, Volume] = DICT
+    secrets: dict[str, FileObject] = DICT
+    configs: dict[str, FileObject] = DICT
+    models: dict[str, LanguageModel] = DICT
 
     _tree: Any = PrivateAttr(default=None)
 

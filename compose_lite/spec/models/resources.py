@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from compose_lite.spec.models.values import Bool, Int, Model, Strings, TextMapping
+from pydantic import Field
+
+from compose_lite.spec.models.values import DICT, LIST, Bool, Int, Model, Strings, TextMapping
 
 
 class IpamPool(Model):
     subnet: str = ""
     gateway: str = ""
     ip_range: str = ""
-    aux_addresses: TextMapping = {}
+    aux_addresses: TextMapping = DICT
 
 
 class Ipam(Model):
     driver: str = ""
-    config: list[IpamPool] = []
-    options: TextMapping = {}
+    config: list[IpamPool] = LIST
+    options: TextMapping = Field(default_factory=dict, exclude=True)
+    """Taken, but of no effect: Docker Compose neither sends nor shows it."""
 
 
 class Network(Model):
@@ -26,12 +29,12 @@ class Network(Model):
     shown_when_zero: ClassVar[frozenset[str]] = frozenset({"enable_ipv4", "enable_ipv6"})
     name: str = ""
     driver: str = ""
-    driver_opts: TextMapping = {}
+    driver_opts: TextMapping = DICT
     ipam: Ipam = Ipam()
     external: Bool = False
     internal: Bool = False
     attachable: Bool = False
-    labels: TextMapping = {}
+    labels: TextMapping = DICT
     enable_ipv4: Bool | None = None
     enable_ipv6: Bool | None = None
 
@@ -41,9 +44,9 @@ class Volume(Model):
 
     name: str = ""
     driver: str = ""
-    driver_opts: TextMapping = {}
+    driver_opts: TextMapping = DICT
     external: Bool = False
-    labels: TextMapping = {}
+    labels: TextMapping = DICT
 
 
 class FileObject(Model):
@@ -54,9 +57,9 @@ class FileObject(Model):
     environment: str = ""
     content: str = ""
     external: Bool = False
-    labels: TextMapping = {}
+    labels: TextMapping = DICT
     driver: str = ""
-    driver_opts: TextMapping = {}
+    driver_opts: TextMapping = DICT
     template_driver: str = ""
 
 
@@ -64,4 +67,4 @@ class LanguageModel(Model):
     name: str = ""
     model: str = ""
     context_size: Int = 0
-    runtime_flags: Strings = []
+    runtime_flags: Strings = LIST

@@ -6,9 +6,13 @@ that an engine applies stay unset (None) here.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator
 
 from compose_lite.spec.models.values import (
+    DICT,
+    LIST,
     AnyText,
     Bool,
     Command,
@@ -47,76 +51,83 @@ class Ulimit(Model):
     hard: Int = 0
 
 
+Ulimits = dict[str, Annotated[Ulimit, BeforeValidator(lambda value: {"single": value} if isinstance(value, int) else value)]]
+
+
 class Build(Model):
     context: str = ""
     dockerfile: str = ""
     dockerfile_inline: str = ""
-    entitlements: Strings = []
-    args: Mapping = {}
+    entitlements: Strings = LIST
+    args: Mapping = DICT
     provenance: AnyText = ""
     sbom: AnyText = ""
-    ssh: SshKeys = {}
-    labels: TextMapping = {}
-    cache_from: Strings = []
-    cache_to: Strings = []
+    ssh: SshKeys = DICT
+    labels: TextMapping = DICT
+    cache_from: Strings = LIST
+    cache_to: Strings = LIST
     no_cache: Bool = False
-    additional_contexts: TextMapping = {}
+    additional_contexts: TextMapping = DICT
     pull: Bool = False
-    extra_hosts: Hosts = {}
+    extra_hosts: Hosts = DICT
     isolation: str = ""
     network: str = ""
     target: str = ""
-    secrets: list[FileReference] = []
+    secrets: list[FileReference] = LIST
     shm_size: Size = 0
-    tags: Strings = []
-    ulimits: dict[str, Ulimit] = {}
-    platforms: Strings = []
+    tags: Strings = LIST
+    ulimits: Ulimits = DICT
+    platforms: Strings = LIST
     privileged: Bool = False
 
 
 class Hook(Model):
     """A command run in the container after its start or before its stop."""
 
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"command"})
     command: Command | None = None
     user: str = ""
     privileged: Bool = False
     working_dir: str = ""
-    environment: Mapping = {}
+    environment: Mapping = DICT
 
 
 class Trigger(Model):
     """One rule of develop.watch. action: rebuild, sync, restart, sync+restart or sync+exec."""
 
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"path", "action"})
     path: str
     action: str
     target: str = ""
     exec: Hook = Hook()
-    include: Strings = []
-    ignore: Strings = []
+    include: Strings = LIST
+    ignore: Strings = LIST
     initial_sync: Bool = False
 
 
 class Develop(Model):
-    watch: list[Trigger] = []
+    watch: list[Trigger] = LIST
 
 
 class WeightDevice(Model):
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"path", "weight"})
     path: str = ""
     weight: Int = 0
 
 
 class ThrottleDevice(Model):
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"path", "rate"})
     path: str = ""
     rate: Size = 0
 
 
 class Blkio(Model):
     weight: Int = 0
-    weight_device: list[WeightDevice] = []
-    device_read_bps: list[ThrottleDevice] = []
-    device_read_iops: list[ThrottleDevice] = []
-    device_write_bps: list[ThrottleDevice] = []
-    device_write_iops: list[ThrottleDevice] = []
+    weight_device: list[WeightDevice] = LIST
+    device_read_bps: list[ThrottleDevice] = LIST
+    device_read_iops: list[ThrottleDevice] = LIST
+    device_write_bps: list[ThrottleDevice] = LIST
+    device_write_iops: list[ThrottleDevice] = LIST
 
 
 class CredentialSpec(Model):
@@ -128,6 +139,7 @@ class CredentialSpec(Model):
 class Dependency(Model):
     """condition: service_started, service_healthy or service_completed_successfully."""
 
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"required"})
     condition: str = "service_started"
     restart: Bool = False
     required: Bool = True
@@ -146,14 +158,15 @@ class UpdateConfig(Model):
 class DeviceRequest(Model):
     """A GPU or the like. count: -1 is all."""
 
-    capabilities: Strings = []
+    capabilities: Strings = LIST
     driver: str = ""
     count: DeviceCount = 0
-    device_ids: Strings = []
-    options: TextMapping = {}
+    device_ids: Strings = LIST
+    options: TextMapping = DICT
 
 
 class DiscreteResource(Model):
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"kind", "value"})
     kind: str = ""
     value: Int = 0
 
@@ -166,8 +179,8 @@ class Resource(Model):
     cpus: Float32 = 0.0
     memory: Size = 0
     pids: Int = 0
-    devices: list[DeviceRequest] = []
-    generic_resources: list[GenericResource] = []
+    devices: list[DeviceRequest] = LIST
+    generic_resources: list[GenericResource] = LIST
 
 
 class Resources(Model):
@@ -188,8 +201,8 @@ class Preference(Model):
 
 
 class Placement(Model):
-    constraints: Strings = []
-    preferences: list[Preference] = []
+    constraints: Strings = LIST
+    preferences: list[Preference] = LIST
     max_replicas_per_node: Int = 0
 
 
@@ -197,7 +210,7 @@ class Deploy(Model):
     shown_when_zero: ClassVar[frozenset[str]] = frozenset({"replicas"})
     mode: str = ""
     replicas: Int | None = None
-    labels: TextMapping = {}
+    labels: TextMapping = DICT
     update_config: UpdateConfig | None = None
     rollback_config: UpdateConfig | None = None
     resources: Resources = Resources()
@@ -217,6 +230,7 @@ class DeviceMapping(Model):
 class EnvFile(Model):
     """format: empty (Compose's grammar) or raw."""
 
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"required"})
     path: str = ""
     required: Bool = True
     format: str = ""
@@ -226,7 +240,7 @@ class Healthcheck(Model):
     """Times in nanoseconds; None: not said, the image's or the engine's default holds."""
 
     shown_when_zero: ClassVar[frozenset[str]] = frozenset({"interval", "timeout", "retries", "start_period", "start_interval"})
-    test: HealthTest = []
+    test: HealthTest = LIST
     timeout: Duration | None = None
     interval: Duration | None = None
     retries: Int | None = None
@@ -237,7 +251,7 @@ class Healthcheck(Model):
 
 class Logging(Model):
     driver: str = ""
-    options: TextMapping = {}
+    options: TextMapping = DICT
 
 
 class ServiceModel(Model):
@@ -250,13 +264,13 @@ class ServiceModel(Model):
 class ServiceNetwork(Model):
     """How a service is attached to a network."""
 
-    aliases: Strings = []
-    driver_opts: TextMapping = {}
+    aliases: Strings = LIST
+    driver_opts: TextMapping = DICT
     gw_priority: Int = 0
     interface_name: str = ""
     ipv4_address: str = ""
     ipv6_address: str = ""
-    link_local_ips: Strings = []
+    link_local_ips: Strings = LIST
     mac_address: str = ""
     priority: Int = 0
 
@@ -281,7 +295,7 @@ class BindOptions(Model):
 
 
 class VolumeOptions(Model):
-    labels: TextMapping = {}
+    labels: TextMapping = DICT
     nocopy: Bool = False
     subpath: str = ""
 
@@ -311,7 +325,7 @@ class VolumeMount(Model):
 
 class Provider(Model):
     type: str = ""
-    options: MultiOptions = {}
+    options: MultiOptions = DICT
 
 
 class Extends(Model):
@@ -325,14 +339,14 @@ class Service(Model):
     shown_when_zero: ClassVar[frozenset[str]] = frozenset({"attach", "init", "scale", "stop_grace_period", "command", "entrypoint"})
 
     name: str
-    profiles: Strings = []
-    annotations: TextMapping = {}
+    profiles: Strings = LIST
+    annotations: TextMapping = DICT
     attach: Bool | None = None
     build: Build | None = None
     develop: Develop | None = None
     blkio_config: Blkio | None = None
-    cap_add: Strings = []
-    cap_drop: Strings = []
+    cap_add: Strings = LIST
+    cap_drop: Strings = LIST
     cgroup_parent: str = ""
     cgroup: str = ""
     cpu_count: Int = 0
@@ -345,51 +359,51 @@ class Service(Model):
     cpuset: str = ""
     cpu_shares: Int = 0
     command: Command | None = None
-    configs: list[FileReference] = []
+    configs: list[FileReference] = LIST
     container_name: str = ""
     credential_spec: CredentialSpec | None = None
-    depends_on: dict[str, Dependency] = {}
+    depends_on: dict[str, Dependency] = DICT
     deploy: Deploy | None = None
-    device_cgroup_rules: Strings = []
-    devices: list[DeviceMapping] = []
-    dns: Strings = []
-    dns_opt: Strings = []
-    dns_search: Strings = []
+    device_cgroup_rules: Strings = LIST
+    devices: list[DeviceMapping] = LIST
+    dns: Strings = LIST
+    dns_opt: Strings = LIST
+    dns_search: Strings = LIST
     domainname: str = ""
     entrypoint: Command | None = None
     provider: Provider | None = None
-    environment: Mapping = {}
-    env_file: list[EnvFile] = []
-    expose: Strings = []
+    environment: Mapping = DICT
+    env_file: list[EnvFile] = LIST
+    expose: Strings = LIST
     extends: Extends | None = None
-    external_links: Strings = []
-    extra_hosts: Hosts = {}
-    group_add: Strings = []
-    gpus: list[DeviceRequest] = []
+    external_links: Strings = LIST
+    extra_hosts: Hosts = DICT
+    group_add: Strings = LIST
+    gpus: list[DeviceRequest] = LIST
     hostname: str = ""
     healthcheck: Healthcheck | None = None
     image: str = ""
     init: Bool | None = None
     ipc: str = ""
     isolation: str = ""
-    labels: TextMapping = {}
-    label_file: Strings = []
-    links: Strings = []
+    labels: TextMapping = DICT
+    label_file: Strings = LIST
+    links: Strings = LIST
     logging: Logging | None = None
     mem_limit: Size = 0
     mem_reservation: Size = 0
     memswap_limit: Size = 0
     mem_swappiness: Size = 0
     mac_address: str = ""
-    models: dict[str, ServiceModel | None] = {}
+    models: dict[str, ServiceModel | None] = DICT
     network_mode: str = ""
-    networks: dict[str, ServiceNetwork | None] = {}
+    networks: dict[str, ServiceNetwork | None] = DICT
     oom_kill_disable: Bool = False
     oom_score_adj: Int = 0
     pid: str = ""
     pids_limit: Int = 0
     platform: str = ""
-    ports: list[PortConfig] = []
+    ports: list[PortConfig] = LIST
     privileged: Bool = False
     pull_policy: str = ""
     pull_refresh_after: str = ""
@@ -397,26 +411,26 @@ class Service(Model):
     restart: str = ""
     runtime: str = ""
     scale: Int | None = None
-    secrets: list[FileReference] = []
-    security_opt: Strings = []
+    secrets: list[FileReference] = LIST
+    security_opt: Strings = LIST
     shm_size: Size = 0
     stdin_open: Bool = False
     stop_grace_period: Duration | None = None
     stop_signal: str = ""
-    storage_opt: TextMapping = {}
-    sysctls: TextMapping = {}
-    tmpfs: Strings = []
+    storage_opt: TextMapping = DICT
+    sysctls: TextMapping = DICT
+    tmpfs: Strings = LIST
     tty: Bool = False
-    ulimits: dict[str, Ulimit] = {}
+    ulimits: Ulimits = DICT
     use_api_socket: Bool = False
     user: str = ""
     userns_mode: str = ""
     uts: str = ""
-    volumes: list[VolumeMount] = []
-    volumes_from: Strings = []
+    volumes: list[VolumeMount] = LIST
+    volumes_from: Strings = LIST
     working_dir: str = ""
-    post_start: list[Hook] = []
-    pre_stop: list[Hook] = []
+    post_start: list[Hook] = LIST
+    pre_stop: list[Hook] = LIST
 
     @property
     def replicas(self) -> int:

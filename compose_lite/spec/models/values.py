@@ -8,9 +8,10 @@ Words: https://github.com/compose-spec/compose-spec/blob/main/spec.md ("Specifyi
 from __future__ import annotations
 
 import struct
-from typing import Annotated, Any
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from compose_lite.spec.shellwords import split_words
 from compose_lite.units import parse_duration, parse_size
@@ -20,11 +21,18 @@ class Model(BaseModel):
     """What all parts of a project have: frozen, `x-...` keys kept, numbers taken for strings."""
 
     model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, protected_namespaces=())
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are written out whenever they are set, be it to 0, "" or []."""
 
     @property
     def extensions(self) -> dict[str, Any]:
         """The `x-...` keys of this mapping."""
         return self.__pydantic_extra__ or {}
+
+
+LIST: Any = Field(default_factory=list)
+DICT: Any = Field(default_factory=dict)
+"""Empty unless written; made anew a model, which is faster than pydantic's copying of a default."""
 
 
 class Kind:
@@ -126,15 +134,21 @@ def go_text(value: Any) -> str:
 
 
 def go_float(value: float) -> str:
-    """fmt.Sprint of a float64: shortest digits, exponent from 1e+21 on and below 1e-4."""
+    """A float64 as Go's %v: the shortest digits, with an exponent below 1e-4 and from 1e+06 on."""
     if value != value or value in (float("inf"), float("-inf")):
         return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}[str(value)]
-    text = repr(value)
-    if value and not 1e-4 <= abs(value) < 1e21:
-        mantissa, _, power = f"{value:e}".partition("e")
-        digits = repr(value).partition("e")[0] if "e" in text else mantissa.rstrip("0").rstrip(".")
-        return f"{digits.removesuffix('.0')}e{power}"
-    return str(int(value)) if value == int(value) else f"{value:f}".rstrip("0") if "e" in text else text
+    _, digits, power = Decimal(repr(value)).as_tuple()
+    text = "".join(map(str, digits)).rstrip("0") or "0"
+    exponent = len(digits) + int(power) - 1
+    sign = "-" if str(value).startswith("-") else ""
+    if value and not -4 <= exponent < 6:
+        return f"{sign}{text[0]}{'.' if len(text) > 1 else ''}{text[1:]}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+    if not value:
+        return sign + "0"
+    if exponent < 0:
+        return f"{sign}0.{'0' * (-exponent - 1)}{text}"
+    whole = text[: exponent + 1].ljust(exponent + 1, "0")
+    return f"{sign}{whole}{'.' + text[exponent + 1 :] if len(text) > exponent + 1 else ''}"
 
 
 def _mapping(value: Any) -> Any:

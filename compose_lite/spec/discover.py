@@ -1,0 +1,171 @@
+"""Which Compose and .env files are meant, and the environment they give. Reads folders and .env files for load.py.
+
+Order, as Docker Compose has it: -f, COMPOSE_FILE (which a .env may set), compose.yaml and its kin in the project
+directory and its parents. The environment is the caller's, then the .env beside the working directory, then the one
+beside the first Compose file; what was set first stays.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from compose_lite.errors import Place, SpecError
+from compose_lite.spec.envfiles import parsed
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDES = ("compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
+REMOTE = ("oci://", "https://", "http://", "git://", "ssh://", "github.com/", "git@")
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """files: absolute (or `-`). folder: the project directory. given_env_files: as written on the command line."""
+
+    files: tuple[str, ...]
+    folder: str
+    environ: Mapping[str, str]
+    given_env_files: tuple[str, ...]
+
+    def profiles(self, given: tuple[str, ...]) -> tuple[str, ...]:
+        """Those given, else those of COMPOSE_PROFILES."""
+        return given or tuple(word.strip() for word in self.environ.get("COMPOSE_PROFILES", "").split(",") if word.strip())
+
+
+def discover(
+    files: tuple[str, ...],
+    directory: str | None,
+    env_files: tuple[str, ...],
+    environ: Mapping[str, str],
+    cwd: str,
+    warn: Warn,
+) -> Source:
+    """Raises SpecError when there is no Compose file, or a file that was named is not there."""
+    refuse_remote(files, None)
+    given = env_files or tuple(word for word in environ.get("COMPOSE_ENV_FILES", "").split(",") if word)
+    own = absolute(directory, cwd) if directory else None
+    known: dict[str, str] = {"PWD": cwd, **environ} if "PWD" not in environ else dict(environ)
+    chosen = tuple(file if file == "-" else absolute(file, cwd) for file in files)
+    for_env = tuple(absolute(file, cwd) for file in given)
+    known = with_env_files(known, for_env or _default(own or _folder_of(chosen, cwd), environ), warn)
+    chosen = chosen or _from_variable(known, cwd) or _search(own or cwd, warn)
+    if not chosen:
+        says = "no configuration file provided: not found"
+        remedy = f"Create {NAMES[0]} in {own or cwd} or a folder above, or name a file with -f."
+        raise SpecError("no-compose-file", says, remedy=remedy)
+    folder = own or _folder_of(chosen, cwd)
+    known = with_env_files(known, for_env or _default(folder, environ), warn)
+    return Source(chosen, folder, known, given)
+
+
+def refuse_remote(files: tuple[str, ...], place: Place | None) -> None:
+    for file in files:
+        if file.startswith(REMOTE):
+            says = f"{file}: remote Compose files (oci://, Git, https://) are not supported"
+            raise SpecError("remote-file", says, place=place, remedy="Fetch it first, then name the local copy.")
+
+
+def absolute(path: str, folder: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, path))
+
+
+def relative(path: str, folder: str) -> str:
+    return posixpath.relpath(path, folder)
+
+
+def _folder_of(files: tuple[str, ...], cwd: str) -> str:
+    named = next((file for file in files if file != "-"), None)
+    return (posixpath.dirname(named) or "/") if named else cwd
+
+
+def _from_variable(environ: Mapping[str, str], cwd: str) -> tuple[str, ...]:
+    text = environ.get("COMPOSE_FILE")
+    if text is None:
+        return ()
+    words = text.split(environ.get("COMPOSE_PATH_SEPARATOR") or ":")
+    refuse_remote(tuple(words), None)
+    found = tuple(word if word == "-" else absolute(word, cwd) for word in words)
+    for file in found:
+        if file != "-" and not Path(file).exists():
+            says = f"stat {file}: no such file or directory"
+            raise SpecError("file-missing", says, remedy="COMPOSE_FILE names it.")
+    return found
+
+
+def _search(folder: str, warn: Warn) -> tuple[str, ...]:
+    """The Compose file of the nearest folder that has one, and its override file."""
+    while True:
+        found = _present(folder, NAMES)
+        if found:
+            if len(found) > 1:
+                warn(f"Found multiple config files with supported names: {', '.join(found)}")
+                warn(f"Using {found[0]}")
+            overrides = _present(folder, OVERRIDES)
+            if len(overrides) > 1:
+                warn(f"Found multiple override files with supported names: {', '.join(overrides)}")
+                warn(f"Using {overrides[0]}")
+            return (found[0], *overrides[:1])
+        parent = posixpath.dirname(folder)
+        if parent == folder:
+            return ()
+        folder = parent
+
+
+def _present(folder: str, names: tuple[str, ...]) -> list[str]:
+    paths = [posixpath.join(folder, name) for name in names]
+    return [path for path in paths if Path(path).exists()]
+
+
+def _default(folder: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The folder's .env, unless COMPOSE_DISABLE_ENV_FILE says no."""
+    word = environ.get("COMPOSE_DISABLE_ENV_FILE")
+    if word is not None:
+        if word in ("1", "t", "T", "TRUE", "true", "True"):
+            return ()
+        if word not in ("0", "f", "F", "FALSE", "false", "False"):
+            raise SpecError("variable", f'COMPOSE_DISABLE_ENV_FILE: "{word}" is not a truth value', remedy="Say true or false.")
+    return default_env_file(folder)
+
+
+def default_env_file(folder: str) -> tuple[str, ...]:
+    file = posixpath.join(folder, ".env")
+    return (file,) if Path(file).is_file() else ()
+
+
+def with_env_files(environ: Mapping[str, str], files: tuple[str, ...], warn: Warn, place: Place | None = None) -> dict[str, str]:
+    """The environment and what the files add to it; a later file wins over an earlier one, the environment over both."""
+    found: dict[str, str] = {}
+    for file in files:
+        path = Path(file)
+        if not path.exists():
+            raise SpecError("env-file-missing", f"couldn't find env file: {file}", place=place)
+        if path.is_dir():
+            raise SpecError("env-file", f"{file} is a directory", place=place, remedy="Name a file in it.")
+        known = {**found, **environ}
+        found = parsed(read_text(file) or "", file, "", known.get, found, warn, place)
+    return {**found, **environ}
+
+
+def read_text(file: str) -> str | None:
+    """The file's text, None when there is none. Raises SpecError when it cannot be read."""
+    try:
+        return Path(file).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SpecError("file-unreadable", f"failed to read {file}: {error.strerror}", place=Place(file)) from None
+
+
+def follow_link(path: str) -> str:
+    """The path with its first symbolic link, if any, replaced by what that link leads to."""
+    at = "/"
+    parts = path.strip("/").split("/")
+    for index, part in enumerate(parts):
+        at = posixpath.join(at, part)
+        if Path(at).is_symlink():
+            return posixpath.join(os.path.realpath(at), *parts[index + 1 :])
+    return path
