@@ -1,1 +1,1 @@
-"""Containers on this kernel: zygote, monitor, init, exec."""
+"""Containers: a zygote that forks monitors, a monitor that is parent of init, and init up to execve."""

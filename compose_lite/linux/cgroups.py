@@ -1,0 +1,302 @@
+"""cgroups(7): which versions are mounted, and one container's group in all of them: make, limit, join, freeze, count, remove.
+
+A limit that cannot be kept is never silent: it comes back by name. What differs between the versions is in the tables of
+cgroup_v1.py and cgroup_v2.py. Hybrid machines (v1 controllers and an empty v2 tree) count as version 1.
+"""
+
+from __future__ import annotations
+
+import os
+
+from compose_lite.linux import cgroup_v1, cgroup_v2
+from compose_lite.linux.syscall import read_file, write_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+ROOT = "/sys/fs/cgroup"
+_NOT_CONTROLLERS = ("rw", "ro", "xattr", "release_agent", "clone_children", "cpuset_v2_mode", "noprefix", "favordynmods")
+_OWN_LEAF = "engine"  # the leaf that a delegated engine family sits in; its containers are siblings
+_layout: Layout | None = None
+
+
+class Layout:
+    """The mounted hierarchies: controller (`memory`, `name=systemd`) → the folder below which we may make groups."""
+
+    __slots__ = ("controllers", "unified", "version")
+
+    def __init__(self, version: int, controllers: dict[str, str], unified: str) -> None:
+        self.version, self.controllers, self.unified = version, controllers, unified
+
+
+def layout() -> Layout:
+    """Read once a process; forks inherit it."""
+    global _layout
+    if _layout is None:
+        mounts = read_file("/proc/self/mountinfo").decode(errors="surrogateescape")
+        _layout = parse_layout(mounts, read_file("/proc/self/cgroup").decode())
+    return _layout
+
+
+def parse_layout(mountinfo: str, own: str) -> Layout:
+    """From /proc/self/mountinfo and /proc/self/cgroup. Where the top is not writable, groups are made beside our own."""
+    version, unified = 1, ""
+    controllers: dict[str, str] = {}
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        point = left.split()[4]
+        if kind not in ("cgroup", "cgroup2") or not (point == ROOT or point.startswith(ROOT + "/")):
+            continue
+        if kind == "cgroup2":
+            version, unified = (2, point) if point == ROOT else (version, point)
+            continue
+        for word in options.split(","):
+            if not word.startswith(_NOT_CONTROLLERS):
+                controllers.setdefault(word, point)
+    places = _own_places(own)
+    found = {name: _base(point, places.get(name, "/")) for name, point in controllers.items()}
+    return Layout(version, {} if version == 2 else found, _base(unified, places.get("", "/")) if unified else "")
+
+
+def _own_places(own: str) -> dict[str, str]:
+    places: dict[str, str] = {}
+    for line in own.splitlines():
+        _, names, path = line.split(":", 2)
+        for name in names.split(","):
+            places[name] = path
+    return places
+
+
+def _base(point: str, own: str) -> str:
+    if os.access(point, os.W_OK) and _may_make_groups(point):
+        return point
+    head, leaf = os.path.split(own)
+    return point + (head if leaf == _OWN_LEAF else own).rstrip("/")
+
+
+def _may_make_groups(point: str) -> bool:
+    """In a user namespace access(2) says yes to a folder of an unmapped root; only the owner's own folders count there."""
+    return os.stat(point).st_uid == os.geteuid()
+
+
+class Group:
+    """One container's group: a folder in each hierarchy."""
+
+    __slots__ = ("paths", "unified", "version")
+
+    def __init__(self, version: int, paths: dict[str, str], unified: str) -> None:
+        self.version, self.paths, self.unified = version, paths, unified
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Group:
+        return cls(document["version"], dict(document["paths"]), document["unified"])
+
+    def document(self) -> dict[str, Any]:
+        return {"version": self.version, "paths": self.paths, "unified": self.unified}
+
+    def folders(self) -> list[str]:
+        return list(dict.fromkeys([*self.paths.values(), *([self.unified] if self.unified else [])]))
+
+    def __bool__(self) -> bool:
+        return bool(self.paths or self.unified)
+
+    # Limits
+
+    def apply(self, resources: Mapping[str, Any]) -> list[str]:
+        """Writes the limits; returns those that cannot be kept, as `memory limit: reason`."""
+        table = cgroup_v2 if self.version == 2 else cgroup_v1
+        unmet = []
+        for words, controller, file, value in table.settings(resources):
+            folder = self.unified if self.version == 2 else self.paths.get(controller)
+            if not folder:
+                unmet.append(f"{words}: no permission for the {controller} cgroup")
+                continue
+            problem = _write_limit(folder, file, value, table.OTHER_NAMES)
+            if problem:
+                unmet.append(f"{words}: {problem}")
+        return unmet
+
+    def apply_devices(self, rules: list[Mapping[str, Any]]) -> list[str]:
+        """The device rules; a machine where they cannot be set says so."""
+        try:
+            if self.version == 2:
+                if self.unified and not _allows_all(rules):
+                    cgroup_v2.attach_device_program(self.unified, cgroup_v2.device_program(rules))
+            elif "devices" in self.paths:
+                for file, line in cgroup_v1.device_rules(rules):
+                    write_file(f"{self.paths['devices']}/{file}", line)
+        except OSError as error:
+            return [f"device rules: {os.strerror(error.errno or 0)}"]
+        return [] if self else ["device rules: no permission for cgroups"]
+
+    # Processes
+
+    def join(self, pid: int, *, born_in_unified: bool = False) -> None:
+        """Moves the process into every folder. OSError when the kernel refuses (a full pids limit does not refuse)."""
+        for folder in self.folders():
+            if not (born_in_unified and folder == self.unified):
+                write_file(f"{folder}/cgroup.procs", str(pid))
+
+    def open_unified(self) -> int:
+        """A descriptor for CLONE_INTO_CGROUP, -1 without a v2 tree."""
+        return os.open(self.unified, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if self.unified else -1
+
+    def processes(self) -> list[int]:
+        """All processes in it and in groups below."""
+        folder = self.unified if self.version == 2 else self.paths.get("freezer") or next(iter(self.paths.values()), self.unified)
+        found: set[int] = set()
+        for one in _below(folder) if folder else ():
+            found.update(int(pid) for pid in _read(one, "cgroup.procs").split())
+        return sorted(found)
+
+    def kill(self) -> None:
+        """SIGKILL to all; frozen ones are thawed so that they can die."""
+        if self.version == 2 and self.unified:
+            try:
+                write_file(f"{self.unified}/cgroup.kill", "1")
+                return
+            except OSError:
+                pass
+        for pid in self.processes():
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+        self.freeze(False)
+
+    def freeze(self, on: bool) -> None:
+        """Asks for it; `frozen` tells when it is so."""
+        if self.version == 2:
+            file, value = f"{self.unified}/cgroup.freeze", "1" if on else "0"
+        else:
+            file, value = f"{self.paths.get('freezer', '')}/freezer.state", "FROZEN" if on else "THAWED"
+        if not on and not os.path.exists(file):
+            return
+        write_file(file, value)
+
+    def frozen(self) -> bool:
+        if self.version == 2:
+            return "frozen 1" in _read(self.unified, "cgroup.events")
+        return _read(self.paths.get("freezer", ""), "freezer.state").strip() == "FROZEN"
+
+    def oom_kills(self) -> int:
+        return cgroup_v2.oom_kills(self._reader) if self.version == 2 else cgroup_v1.oom_kills(self._reader)
+
+    def stats(self) -> dict[str, Any]:
+        """cpu (total_ns, user_ns, system_ns, per_cpu_ns, periods, throttled_periods, throttled_ns), memory (usage, max_usage,
+        limit (0: none), failures, inactive_file, stat), pids (current, limit), block_io (bytes, operations: lists of
+        (major, minor, operation, value))."""
+        return cgroup_v2.usage(self._reader) if self.version == 2 else cgroup_v1.usage(self._reader)
+
+    def _reader(self, controller: str, file: str) -> str:
+        folder = self.unified if self.version == 2 else self.paths.get(controller)
+        return _read(folder, file) if folder else ""
+
+    def remove_now(self) -> bool:
+        """rmdir of all folders, deepest first; False while a process is still in one."""
+        done = True
+        for folder in self.folders():
+            for one in reversed(list(_below(folder))):
+                try:
+                    os.rmdir(one)
+                except FileNotFoundError:
+                    pass
+                except OSError:
+                    done = False
+        return done
+
+
+def make(name: str, resources: Mapping[str, Any]) -> tuple[Group, list[str]]:
+    """The group `name` (`/compose-lite/<id>`) with its limits, and the limits that cannot be kept, by name."""
+    where = layout()
+    paths: dict[str, str] = {}
+    made: dict[str, str] = {}
+    for controller, base in where.controllers.items():
+        if base in made:
+            paths[controller] = made[base]
+            continue
+        try:
+            _make_folders(base, name, cpuset=controller == "cpuset")
+        except OSError:
+            continue
+        paths[controller] = made[base] = base + name
+    unified = ""
+    if where.unified:
+        try:
+            _make_folders(where.unified, name, cpuset=False, enable=where.version == 2)
+            unified = where.unified + name
+        except OSError:
+            pass
+    group = Group(where.version, paths, unified)
+    return group, group.apply(resources)
+
+
+def _make_folders(base: str, name: str, *, cpuset: bool, enable: bool = False) -> None:
+    folder = base
+    for part in name.strip("/").split("/"):
+        if enable:
+            _enable_controllers(folder)
+        above, folder = folder, f"{folder}/{part}"
+        try:
+            os.mkdir(folder, 0o755)
+        except FileExistsError:
+            pass
+        if cpuset:
+            _inherit_cpuset(above, folder)
+
+
+def _inherit_cpuset(above: str, folder: str) -> None:
+    """A v1 cpuset takes no process before it has cpus and memory nodes."""
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        if not _read(folder, file).strip():
+            write_file(f"{folder}/{file}", _read(above, file).strip() or "0")
+
+
+def _enable_controllers(folder: str) -> None:
+    """Hands the controllers down. What is refused shows later as a limit that cannot be written."""
+    have = set(_read(folder, "cgroup.subtree_control").split())
+    for controller in _read(folder, "cgroup.controllers").split():
+        if controller not in have and controller in cgroup_v2.CONTROLLERS:
+            try:
+                write_file(f"{folder}/cgroup.subtree_control", f"+{controller}")
+            except OSError:
+                pass
+
+
+def _write_limit(folder: str, file: str, value: str, other_names: Mapping[str, str]) -> str | None:
+    """None, or why not."""
+    try:
+        if not os.path.exists(f"{folder}/{file}"):
+            file = other_names.get(file, file)
+        write_file(f"{folder}/{file}", value)
+    except FileNotFoundError:
+        return f"this kernel or delegation has no {file}"
+    except OSError as error:
+        return f"{file}: {os.strerror(error.errno or 0)}"
+    return None
+
+
+def _allows_all(rules: list[Mapping[str, Any]]) -> bool:
+    last: Mapping[str, Any] = rules[-1] if rules else {"allow": True}
+    every = (last.get("type") or "a") == "a" and (last.get("access") or "rwm") == "rwm" and last.get("major") in (None, -1)
+    return bool(last.get("allow")) and every
+
+
+def _below(folder: str) -> Iterator[str]:
+    yield folder
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for name in names:
+        yield from _below(f"{folder}/{name}")
+
+
+def _read(folder: str, file: str) -> str:
+    try:
+        return read_file(f"{folder}/{file}").decode()
+    except OSError:
+        return ""

@@ -1,0 +1,46 @@
+"""pidfd_open(2), pidfd_send_signal(2), and who a process is: (boot id, pid, start time), checked after the descriptor is open."""
+
+from __future__ import annotations
+
+import os
+
+from compose_lite.linux.syscall import read_file, syscall
+
+
+def boot_id() -> str:
+    """Another one means that every process recorded is gone."""
+    return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
+
+
+def start_time(pid: int) -> int:
+    """Clock ticks after boot at which the process began (proc(5), field 22 of stat); 0 when there is none."""
+    try:
+        stat = read_file(f"/proc/{pid}/stat")
+    except OSError:
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        stat = read_file(f"/proc/{pid}/stat")
+    except OSError:
+        return False
+    return stat[stat.rindex(b")") + 2 :][:1] in (b"Z", b"X")
+
+
+def open_pidfd(pid: int) -> int:
+    return os.pidfd_open(pid)
+
+
+def open_same(pid: int, started: int) -> int:
+    """A pidfd of the process that is meant, ProcessLookupError when that one is gone (and its number maybe somebody else's)."""
+    fd = os.pidfd_open(pid)
+    if start_time(pid) != started:
+        os.close(fd)
+        raise ProcessLookupError(3, f"process {pid} of start time {started} is gone")
+    return fd
+
+
+def send_signal(fd: int, signal: int) -> None:
+    syscall("pidfd_send_signal", fd, signal, None, 0)

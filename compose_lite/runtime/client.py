@@ -1,0 +1,589 @@
+"""The engine's side of the runtime: asks the zygote for containers and execs, talks to their monitors, hears of their ends.
+
+Never blocks the event loop and never owns a container: everything here can be made again after the engine was killed
+(`adopt`). Identity is (boot id, pid, start time), held by a pidfd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal as signals
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from compose_lite.errors import ContainerError
+from compose_lite.linux import cgroups, pidfd, unix
+from compose_lite.runtime import messages
+from compose_lite.runtime.config import Launch
+
+ZYGOTE_SOCKET = "zygote.sock"
+Stream = Literal["stdout", "stderr"]
+
+
+class StartFailed(ContainerError):
+    """The container's or exec's program could not be started: 127 not found, 126 not executable, 128 anything else."""
+
+    def __init__(self, exit_status: int, says: str) -> None:
+        super().__init__("container-start", says)
+        self.exit_status = exit_status
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A container that waits at the gate before its execve."""
+
+    id: str
+    pid: int
+    start_time: int
+    monitor_pid: int
+    monitor_start_time: int
+    unmet: tuple[str, ...] = ()  # limits that could not be kept, as words: "memory limit: ..."
+
+
+@dataclass(frozen=True, slots=True)
+class ExecStarted:
+    """A running exec. `tty` is the terminal's master end, the caller's to close."""
+
+    exec_id: str
+    pid: int
+    start_time: int
+    tty: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExitNotice:
+    """A container (exec_id None) or an exec has ended; status is 128+n for signal n."""
+
+    id: str
+    exec_id: str | None
+    status: int
+    oom_killed: bool
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What became of a container of an earlier engine."""
+
+    id: str
+    bundle: Path
+    state: Literal["created", "running", "exited", "lost"]  # lost: gone, and nobody knows the status
+    pid: int = 0
+    start_time: int = 0
+    monitor_pid: int = 0  # 0: the monitor was killed; the container runs on, its output is not recorded any more
+    keep: Mapping[str, int] = field(default_factory=dict)  # descriptors named `keep:<name>` at create, now the caller's
+    exit: ExitNotice | None = None
+
+
+class Attachment:
+    """The stream to one container's monitor. Closing it leaves the container alone (but `stdin: once` gets its end)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """The next piece of output (a terminal's is stdout); None after the last one."""
+        while True:
+            try:
+                data = self._sock.recv(1 << 17)
+            except BlockingIOError:
+                await _ready(self._sock, write=False)
+                continue
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            if data[0] in (messages.STDOUT, messages.STDERR):
+                return ("stdout" if data[0] == messages.STDOUT else "stderr"), data[1:]
+
+    async def write(self, data: bytes) -> None:
+        """To the container's stdin; waits while it does not read. BrokenPipeError when it never will."""
+        for at in range(0, len(data), 32_768):
+            await self._send(messages.frame(messages.STDIN, data[at : at + 32_768]))
+
+    async def close_stdin(self) -> None:
+        """The end of the container's stdin (not of a terminal)."""
+        await self._send(messages.frame(messages.STDIN_END))
+
+    async def resize(self, rows: int, columns: int) -> None:
+        await self._send(messages.frame(messages.RESIZE, messages.window(rows, columns)))
+
+    async def _send(self, data: bytes) -> None:
+        while True:
+            try:
+                self._sock.send(data)
+                return
+            except BlockingIOError:
+                await _ready(self._sock, write=True)
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+async def _ready(sock: socket.socket, *, write: bool) -> None:
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    fd = sock.fileno()
+    (loop.add_writer if write else loop.add_reader)(fd, _set, waiter)
+    try:
+        await waiter
+    finally:
+        (loop.remove_writer if write else loop.remove_reader)(fd)
+
+
+@dataclass(slots=True)
+class _Known:
+    bundle: Path
+    pid: int = 0
+    start_time: int = 0
+    monitor_pid: int = 0
+    monitor_start_time: int = 0
+    pidfd: int = -1
+
+
+class Runtime:
+    """All calls of one engine (or build process) to one zygote; made inside a running event loop.
+
+    exits: the path of the datagram socket on which monitors report; a fixed one for the engine, so that they still find
+    the next engine, and one of its own for any other process.
+    """
+
+    def __init__(self, sock: socket.socket, exits: Path) -> None:
+        self.on_exit: Callable[[ExitNotice], None] = lambda notice: None
+        self.on_spawn_exit: Callable[[int, int], None] = lambda pid, status: None
+        self.on_lost: Callable[[], None] = lambda: None  # the zygote is dead; containers run on, make a new Runtime
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._exits_path = exits
+        self._exits = socket.socket(fileno=unix.listen(str(exits), socket.SOCK_DGRAM).detach())
+        self._answers: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
+        self._outbox: deque[tuple[bytes, list[int]]] = deque()
+        self._number = 0
+        self._known: dict[str, _Known] = {}
+        self._filters: dict[str, str] = {}
+        sock.setblocking(False)
+        self._exits.setblocking(False)
+        self._loop.add_reader(sock.fileno(), self._hear_zygote)
+        self._loop.add_reader(self._exits.fileno(), self._hear_exits)
+
+    def close(self) -> None:
+        """Leaves zygote, monitors and containers alone."""
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.remove_writer(self._sock.fileno())
+            self._sock.close()
+        if self._exits.fileno() >= 0:
+            self._loop.remove_reader(self._exits.fileno())
+            self._exits.close()
+            with contextlib.suppress(FileNotFoundError):
+                self._exits_path.unlink()
+        for known in self._known.values():
+            _close(known)
+
+    # Containers
+
+    async def create(self, launch: Launch, fds: Mapping[str, int] | None = None) -> Created:
+        """Namespaces, cgroup, root file system and the first mounts; the process then waits for `start`.
+
+        fds: descriptors that the config names as `fd:<name>`, and `keep:<name>` ones that the monitor holds for `adopt`.
+        Raises StartFailed; nothing but the bundle folder is left then.
+        """
+        bundle = Path(launch.bundle)
+        bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._known[launch.id] = _Known(bundle)
+        document = launch.document() | {"notify": str(self._exits_path)}
+        document["config"], document["seccomp"] = self._compiled(launch.config)
+        names = list(fds or {})
+        header = {"op": "create", "id": launch.id, "bundle": launch.bundle, "names": names}
+        answer, _ = await self._ask(header, json.dumps(document).encode(), [fds[name] for name in names] if fds else [])
+        made = Created(launch.id, answer["pid"], answer["start"], answer["monitor"], answer["monitor_start"], tuple(answer["unmet"]))
+        self._learn(launch.id, made.pid, made.start_time, made.monitor_pid, made.monitor_start_time)
+        return made
+
+    async def start(self, id: str) -> None:
+        """Lets it go: the late mounts, then execve. Raises StartFailed; the container has then exited (with a notice)."""
+        await self._ask_monitor(id, {"op": "start"})
+
+    async def attach(self, id: str, *, stdin: bool = True, output: bool = True) -> Attachment:
+        """A stream to the container; made between create and start it misses nothing."""
+        sock = await self._connect_monitor(id)
+        try:
+            await _talk(sock, {"op": "attach", "stdin": stdin, "output": output})
+        except BaseException:
+            sock.close()
+            raise
+        return Attachment(sock)
+
+    async def resize(self, id: str, rows: int, columns: int) -> None:
+        """The window size of a container's terminal."""
+        await self._ask_monitor(id, {"op": "resize", "rows": rows, "columns": columns})
+
+    def kill(self, id: str, signal: int = signals.SIGKILL) -> None:
+        """A signal to the container's first process, and only to that one. ProcessLookupError when it is gone."""
+        known = self._known.get(id)
+        if known is None or known.pidfd < 0:
+            raise ProcessLookupError(3, f"container {id} is not running")
+        pidfd.send_signal(known.pidfd, signal)
+
+    async def pause(self, id: str, on: bool = True) -> None:
+        """Freezes (or thaws) every process of the container; returns when it is so."""
+        group = self.group(id)
+        group.freeze(on)
+        for _ in range(1000):
+            if group.frozen() == on:
+                return
+            await asyncio.sleep(0.002)
+        raise ContainerError("container-pause", f"container {id} cannot be {'paused' if on else 'unpaused'}: its processes do not react")
+
+    def group(self, id: str) -> cgroups.Group:
+        """The container's cgroup: pause, stats, update, processes."""
+        return cgroups.Group.of(_state(self._bundle(id))["cgroup"])
+
+    async def exec(
+        self,
+        id: str,
+        exec_id: str,
+        process: Mapping[str, Any],
+        *,
+        fds: tuple[int, int, int] | None = None,
+        tty: bool = False,
+        console: tuple[int, int] | None = None,
+    ) -> ExecStarted:
+        """One more process in a running container: an OCI `process` document.
+
+        fds: its stdin, stdout, stderr (the caller closes its own copies); None: /dev/null, or with `tty` a new terminal of
+        the container, whose master end is returned. Raises StartFailed. The end comes by `on_exit` after this returned.
+        """
+        names = ["0", "1", "2"] if fds and not tty else []
+        header = {"op": "exec", "id": id, "exec": exec_id, "bundle": str(self._bundle(id)), "names": names, "tty": tty, "console": console}
+        answer, got = await self._ask(header, json.dumps(dict(process)).encode(), list(fds or ()) if names else [])
+        return ExecStarted(exec_id, answer["pid"], answer["start"], got[0] if got else None)
+
+    async def delete(self, id: str, bundle: Path | None = None) -> None:
+        """Kills what is left, removes cgroup and bundle; doing it twice is fine."""
+        folder = bundle or self._bundle(id)
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            state = _state(folder)
+            await _kill_and_wait(state["pid"], state["start"], kill=True)
+            await _kill_and_wait(state["monitor"], state["monitor_start"], kill=False)
+            await _remove_group(cgroups.Group.of(state["cgroup"]))
+        known = self._known.pop(id, None)
+        if known is not None:
+            _close(known)
+        remove_bundle(folder)
+
+    async def adopt(self, bundles: Iterable[Path]) -> list[Adopted]:
+        """What became of the containers of an earlier engine; live ones can be used by their id from here on."""
+        return [await self._adopt(bundle) for bundle in bundles]
+
+    # The zygote
+
+    async def connect(self, sock: socket.socket) -> None:
+        """Makes the other end of this SOCK_SEQPACKET socket one more client of the zygote."""
+        await self._ask({"op": "connect", "names": ["client"]}, b"", [sock.fileno()])
+
+    async def spawn(self, module: str, fds: Sequence[int], args: Sequence[str] = ()) -> int:
+        """A clean fork of the zygote that runs `module.main(fds, args)`; returns its pid, its end comes by `on_spawn_exit`."""
+        header = {"op": "spawn", "module": module, "args": list(args), "names": [str(n) for n in range(len(fds))]}
+        answer, _ = await self._ask(header, b"", list(fds))
+        return int(answer["pid"])
+
+    # Inside
+
+    def _compiled(self, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """The config without its seccomp section, and that section as a program (base64), compiled once a section."""
+        linux = dict(config.get("linux") or {})
+        section = linux.pop("seccomp", None)
+        if section is None:
+            return {**config, "linux": linux}, ""
+        key = json.dumps(section, sort_keys=True)
+        if key not in self._filters:
+            from compose_lite.linux import seccomp  # the call tables are only needed where a new filter is compiled
+
+            self._filters[key] = seccomp.compile_base64(section)
+        return {**config, "linux": linux}, self._filters[key]
+
+    def _bundle(self, id: str) -> Path:
+        known = self._known.get(id)
+        if known is None:
+            raise ContainerError("container-unknown", f"the runtime knows no container {id}")
+        return known.bundle
+
+    def _learn(self, id: str, pid: int, start_time: int, monitor_pid: int, monitor_start_time: int) -> None:
+        known = self._known[id]
+        known.pid, known.start_time, known.monitor_pid, known.monitor_start_time = pid, start_time, monitor_pid, monitor_start_time
+        with contextlib.suppress(ProcessLookupError):
+            known.pidfd = pidfd.open_same(pid, start_time)
+
+    async def _ask(self, header: dict[str, Any], body: bytes, fds: list[int]) -> tuple[dict[str, Any], list[int]]:
+        self._number += 1
+        number = self._number
+        answer: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
+        self._answers[number] = answer
+        try:
+            self._send(messages.join(header | {"v": messages.VERSION, "n": number}, body), fds)
+            found, got = await answer
+        finally:
+            self._answers.pop(number, None)
+        _raise_error(found, got)
+        return found, got
+
+    def _send(self, data: bytes, fds: list[int]) -> None:
+        """Sends now, or when the zygote can take it; descriptors that have to wait are duplicated, the caller may close its own."""
+        if len(data) > messages.LONGEST:
+            memfd = os.memfd_create("message", os.MFD_CLOEXEC)
+            with open(memfd, "wb", closefd=False) as file:
+                file.write(data)
+            self._send(messages.LONG, [memfd, *fds])
+            os.close(memfd)
+            return
+        if not self._outbox:
+            try:
+                unix.send(self._sock, data, fds)
+                return
+            except BlockingIOError:
+                self._loop.add_writer(self._sock.fileno(), self._flush)
+            except OSError as error:
+                raise ContainerError("zygote-lost", f"the process that starts containers is gone: {error.strerror}") from error
+        self._outbox.append((data, [os.dup(fd) for fd in fds]))
+
+    def _flush(self) -> None:
+        while self._outbox:
+            data, fds = self._outbox[0]
+            try:
+                unix.send(self._sock, data, fds)
+            except BlockingIOError:
+                return
+            except OSError:
+                break
+            self._outbox.popleft()
+            for fd in fds:
+                os.close(fd)
+        self._loop.remove_writer(self._sock.fileno())
+
+    def _hear_zygote(self) -> None:
+        while True:
+            try:
+                data, fds = unix.receive(self._sock)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, fds = b"", []
+            if not data:
+                self._lose_zygote()
+                return
+            self._take(messages.decode(data), fds)
+
+    def _take(self, found: dict[str, Any], fds: list[int]) -> None:
+        if "exit" in found:
+            self._close_all(fds)
+            self.on_exit(_notice(found["exit"]))
+        elif "spawn_exit" in found:
+            self._close_all(fds)
+            self.on_spawn_exit(found["spawn_exit"], found["status"])
+        else:
+            answer = self._answers.get(found.get("re", 0))
+            if answer is None or answer.done():
+                self._close_all(fds)
+            else:
+                answer.set_result((found, fds))
+
+    @staticmethod
+    def _close_all(fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+
+    def _lose_zygote(self) -> None:
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._sock.close()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ContainerError("zygote-lost", "the process that starts containers is gone"))
+        self.on_lost()
+
+    def _hear_exits(self) -> None:
+        while True:
+            try:
+                data = self._exits.recv(1 << 16)
+            except OSError:
+                return
+            with contextlib.suppress(ValueError, KeyError):
+                self.on_exit(_notice(json.loads(data)))
+
+    async def _connect_monitor(self, id: str) -> socket.socket:
+        path = str(self._bundle(id) / "ctl")
+        try:
+            sock = socket.socket(fileno=unix.connect(path).detach())
+        except OSError as error:
+            raise ContainerError("monitor-gone", f"container {id} has no monitor any more: {error.strerror}") from error
+        sock.setblocking(False)
+        return sock
+
+    async def _ask_monitor(self, id: str, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        sock = await self._connect_monitor(id)
+        try:
+            return await _talk(sock, message)
+        finally:
+            sock.close()
+
+    async def _adopt(self, bundle: Path) -> Adopted:
+        id = bundle.name
+        self._known[id] = _Known(bundle)
+        try:
+            state = _state(bundle)
+        except (OSError, ValueError):
+            return Adopted(id, bundle, "lost", exit=_exit_file(bundle))
+        ended = _exit_file(bundle)
+        alive = state["boot"] == pidfd.boot_id() and pidfd.start_time(state["pid"]) == state["start"]
+        if ended is not None or not alive:
+            return Adopted(id, bundle, "exited" if ended else "lost", exit=ended)
+        self._learn(id, state["pid"], state["start"], state["monitor"], state["monitor_start"])
+        keep: dict[str, int] = {}
+        monitor, phase = state["monitor"], "running"
+        try:
+            answer, fds = await self._ask_monitor(id, {"op": "adopt"})
+            keep, phase, monitor = dict(zip(answer["keep"], fds, strict=True)), answer["state"], answer["monitor"]
+        except ContainerError:
+            monitor = 0
+        return Adopted(id, bundle, "created" if phase == "created" else "running", state["pid"], state["start"], monitor, keep)
+
+
+async def _talk(sock: socket.socket, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    sock.send(messages.encode(message | {"v": messages.VERSION}))
+    while True:
+        try:
+            data, fds = unix.receive(sock)
+            break
+        except BlockingIOError:
+            await _ready(sock, write=False)
+        except OSError as error:
+            raise ContainerError("monitor-gone", f"the container's monitor is gone: {error.strerror}") from error
+    if not data:
+        raise ContainerError("monitor-gone", "the container's monitor is gone")
+    found = messages.decode(data)
+    _raise_error(found, fds)
+    return found, fds
+
+
+def _raise_error(found: dict[str, Any], fds: list[int]) -> None:
+    error = found.get("error")
+    if error is not None:
+        for fd in fds:
+            os.close(fd)
+        raise StartFailed(error["status"], error["says"])
+
+
+def _notice(found: Mapping[str, Any]) -> ExitNotice:
+    return ExitNotice(found["id"], found.get("exec"), found["status"], bool(found.get("oom")), found["at"])
+
+
+def _state(bundle: Path) -> dict[str, Any]:
+    return messages.decode((bundle / "state.json").read_bytes())
+
+
+def _exit_file(bundle: Path) -> ExitNotice | None:
+    try:
+        return _notice({"id": bundle.name} | messages.decode((bundle / "exit.json").read_bytes()))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _close(known: _Known) -> None:
+    if known.pidfd >= 0:
+        os.close(known.pidfd)
+        known.pidfd = -1
+
+
+async def _kill_and_wait(pid: int, start_time: int, *, kill: bool) -> None:
+    """Waits for the end of that very process; one that was not to be killed is killed after two seconds."""
+    try:
+        fd = pidfd.open_same(pid, start_time)
+    except ProcessLookupError:
+        return
+    try:
+        if kill:
+            pidfd.send_signal(fd, signals.SIGKILL)
+        if not await _ended(fd, 2.0):
+            pidfd.send_signal(fd, signals.SIGKILL)
+            await _ended(fd, 5.0)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)
+
+
+async def _remove_group(group: cgroups.Group) -> None:
+    """Kills what is left in it (processes of a shared pid namespace outlive their first one); the last exits take a moment."""
+    for attempt in range(200):
+        if group.remove_now():
+            return
+        if attempt % 20 == 0:
+            group.kill()
+        await asyncio.sleep(0.001 * min(attempt + 1, 50))
+
+
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def _ended(fd: int, seconds: float) -> bool:
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, _set, waiter)
+    try:
+        async with asyncio.timeout(seconds):
+            await waiter
+        return True
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(fd)
+
+
+def remove_bundle(folder: Path) -> None:
+    """The few files of a bundle; a folder that is not ours in form is left with what else is in it."""
+    for name in ("state.json", "exit.json", "ctl"):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+    with contextlib.suppress(OSError):
+        (folder / "rootfs").rmdir()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def open_zygote(run: Path) -> socket.socket:
+    """A connection to the zygote of this run folder: the one that lives and speaks our version, else a new one.
+
+    The new one is a fresh, isolated interpreter, so that neither this process's memory nor its environment is in it.
+    """
+    with contextlib.suppress(OSError):
+        sock = socket.socket(fileno=unix.connect(str(run / ZYGOTE_SOCKET)).detach())
+        sock.settimeout(2)
+        with contextlib.suppress(OSError, ValueError):
+            sock.send(messages.join({"op": "hello", "v": messages.VERSION, "n": 0, "names": []}, b""))
+            if messages.decode(sock.recv(4096)).get("v") == messages.VERSION:
+                sock.settimeout(None)
+                return sock
+        sock.close()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        program = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); import compose_lite.runtime.zygote as z; z.serve()"
+        theirs.set_inheritable(True)
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", program, str(theirs.fileno()), str(run)],
+            {},
+            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
+            setsid=True,
+        )
+    return ours
