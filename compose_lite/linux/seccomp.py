@@ -32,9 +32,11 @@ _ARCHITECTURES = {
 _NATIVE = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 # Known to the OCI, without a table here: their entry points are closed.
 _CLOSED = tuple(
-    f"SCMP_ARCH_{name}"
-    for name in ("ARM", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC", "PPC64", "PPC64LE", "S390", "S390X")
-) + ("SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64", "SCMP_ARCH_RISCV64", "SCMP_ARCH_LOONGARCH64")
+    "SCMP_ARCH_" + name
+    for name in (
+        "ARM MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC PARISC64 RISCV64 LOONGARCH64"
+    ).split()
+)
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, value
 Condition = tuple[int, str, int, int]  # argument, operator, value, second value
