@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
-from yaml.cyaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from compose_lite.errors import Place, SpecError
+
+if yaml.__with_libyaml__:
+    from yaml.cyaml import CLoader as _Composer
+else:  # a PyYAML built without libyaml: the same, ten times slower
+    from yaml.loader import Loader as _Composer  # type: ignore[assignment]
 
 _PLAIN: Final = "plain"
 _STR: Final = "tag:yaml.org,2002:str"
@@ -83,10 +87,10 @@ class Document:
     place: Place | None = None
 
 
-class _Parser(CParser):  # type: ignore[misc, no-any-unimported]
+class _Parser(_Composer):
     """libyaml's parser and composer; what a plain scalar means is decided later, by `_plain`."""
 
-    def resolve(self, kind: type[Node], value: str, implicit: Any) -> str:
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
         if kind is ScalarNode:
             return _PLAIN if implicit[0] else _STR
         return ""
@@ -106,7 +110,7 @@ class _Named:
     def __init__(self, name: str, content: bytes) -> None:
         self.name, self.content = name, content
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         part, self.content = self.content[:size], self.content[size:]
         return part
 
@@ -121,6 +125,7 @@ def parse(file: str, content: bytes) -> list[Document]:
         parser = _Parser(_Named(file, content))
         while parser.check_node():
             node = parser.get_node()
+            assert node is not None
             replaced: list[Path] = []
             if tags:
                 node = _take_out(node, (), replaced, {})
@@ -158,8 +163,7 @@ def _bound_depth(file: str, content: bytes) -> None:
         event = parser.get_event()
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
-            mark = event.start_mark
-            raise SpecError("yaml-syntax", f"failed to parse {file}: nested too deeply", place=Place(file, mark.line + 1, mark.column + 1))
+            raise SpecError("yaml-syntax", f"failed to parse {file}: nested too deeply", place=place_at(getattr(event, "start_mark", None)))
 
 
 def _syntax_error(file: str, content: bytes, error: yaml.YAMLError) -> SpecError:
@@ -330,7 +334,7 @@ def _duplicate(node: Node, first: Any) -> _Refused:
     return _Refused(node, says, "Keep one of them.")
 
 
-_WORDS = {w: v for t, v in (("true", True), ("false", False), ("null", None)) for w in (t, t.capitalize(), t.upper())}
+_WORDS: dict[str, Any] = {w: v for t, v in (("true", True), ("false", False), ("null", None)) for w in (t, t.capitalize(), t.upper())}
 _WORDS |= {"~": None, "": None}
 _WORDS |= {w: float("nan") for w in (".nan", ".NaN", ".NAN")}
 _WORDS |= {s + w: float("inf") for w in (".inf", ".Inf", ".INF") for s in ("", "+")}
@@ -449,6 +453,6 @@ def take_out(tree: Any, paths: tuple[Path, ...]) -> None:
     for path in paths:
         at = tree
         for step in path[:-1]:
-            at = at.get(step) if isinstance(at, Map) else None
+            at = at.get(str(step)) if isinstance(at, Map) else None
         if isinstance(at, Map) and path:
             at.pop(str(path[-1]), None)

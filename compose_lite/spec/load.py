@@ -71,7 +71,7 @@ def load(options: LoadOptions) -> Loaded:
     """The project, complete and checked. Raises SpecError (or GraphError for a dependency cycle)."""
     with _no_collection():
         reading = _Reading(options)
-        source = reading.discover()
+        source = reading.find()
         tree, name = reading.model(source)
         return Loaded(reading.project(tree, name, source), tuple(reading.warnings), reading.environ)
 
@@ -80,7 +80,7 @@ def load_model(options: LoadOptions) -> LoadedModel:
     """The merged document alone: nothing is selected or typed."""
     with _no_collection():
         reading = _Reading(options)
-        tree, name = reading.model(reading.discover())
+        tree, name = reading.model(reading.find())
         if options.normalize:
             tree["name"] = name
         return LoadedModel(tree, tuple(reading.warnings), reading.environ)
@@ -121,7 +121,7 @@ class _Reading:
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def discover(self) -> discover.Source:
+    def find(self) -> discover.Source:
         """Finds the files and the environment."""
         o = self.options
         source = discover.discover(o.files, o.project_directory, o.env_files, o.environ, o.cwd, self.warn)
@@ -238,7 +238,8 @@ class _Reading:
         """A file that is extended, made canonical by itself; its form is checked once it is merged."""
         discover.refuse_remote((path,), place)
         file = discover.absolute(path, scope.folder)
-        tree, replaced = Map(), ()
+        tree = Map()
+        replaced: reuse.Replaced = ()
         for document in self.open(file, place):
             own = self.own(document, scope)
             take_out(tree, document.replaced)

@@ -223,7 +223,9 @@ def _imply_networks(tree: Map) -> None:
 def _imply_dependencies(service: Map) -> None:
     implied: list[tuple[str, bool, Any]] = []
     links, volumes = service.get("links"), service.get("volumes_from")
-    for index, link in enumerate(links if isinstance(links, Seq) else ()):
+    links = links if isinstance(links, Seq) else Seq()
+    volumes = volumes if isinstance(volumes, Seq) else Seq()
+    for index, link in enumerate(links):
         parts = link.split(":")
         implied.append((parts[0] if len(parts) == 2 else link, True, links.mark(index)))
     for attribute in SHARED:
@@ -231,7 +233,7 @@ def _imply_dependencies(service: Map) -> None:
         if isinstance(value, str) and value.startswith("service:"):
             pair = service.marks.get(attribute)
             implied.append((value.removeprefix("service:"), True, pair[1] if pair else None))
-    for index, source in enumerate(volumes if isinstance(volumes, Seq) else ()):
+    for index, source in enumerate(volumes):
         if not source.startswith("container:"):
             implied.append((source.split(":", 1)[0], False, volumes.mark(index)))
     if not implied:

@@ -49,13 +49,16 @@ def keyed(pattern: str, value: Schema, strict: bool = True) -> Schema:
     return {"type": "object", "patternProperties": {pattern: value}, **({"additionalProperties": False} if strict else {})}
 
 
-def block(required: tuple[str, ...] = (), /, extensible: bool = True, **keys: Schema) -> Schema:
-    """A mapping with these keys only, and `x-...` where extensible."""
+def block(required: tuple[str, ...] = (), /, **keys: Schema) -> Schema:
+    """A mapping with these keys only, and `x-...`."""
+    return {**strict_block(required, **keys), "patternProperties": {"^x-": {}}}
+
+
+def strict_block(required: tuple[str, ...] = (), /, **keys: Schema) -> Schema:
+    """A mapping with these keys only."""
     found: Schema = {"type": "object", "properties": keys, "additionalProperties": False}
     if required:
         found["required"] = list(required)
-    if extensible:
-        found["patternProperties"] = {"^x-": {}}
     return found
 
 
@@ -88,11 +91,10 @@ _REQUEST = {
     "driver": STRING,
     "options": ref("key_values"),
 }
-_THROTTLE = array(block(path=STRING, rate=COUNT, extensible=False))
-BLKIO = block(
-    extensible=False,
+_THROTTLE = array(strict_block(path=STRING, rate=COUNT))
+BLKIO = strict_block(
     weight=COUNT,
-    weight_device=array(block(path=STRING, weight=COUNT, extensible=False)),
+    weight_device=array(strict_block(path=STRING, weight=COUNT)),
     device_read_bps=_THROTTLE,
     device_read_iops=_THROTTLE,
     device_write_bps=_THROTTLE,
@@ -185,7 +187,7 @@ HEALTHCHECK = block(
     start_interval=STRING,
 )
 ENV_FILE = one_of(
-    STRING, array(one_of(STRING, block(("path",), extensible=False, path=STRING, format=STRING, required=FLAG)))
+    STRING, array(one_of(STRING, strict_block(("path",), path=STRING, format=STRING, required=FLAG)))
 )
 ATTACHMENT = block(
     aliases=ref("strings"),
@@ -263,7 +265,7 @@ SERVICE = block(
     env_file=ENV_FILE,
     environment=ref("key_values"),
     expose=array({"type": ["string", "number"]}, unique=True),
-    extends=one_of(STRING, block(("service",), extensible=False, service=STRING, file=STRING)),
+    extends=one_of(STRING, strict_block(("service",), service=STRING, file=STRING)),
     external_links=strings(),
     extra_hosts=ref("hosts"),
     gpus=one_of(enum("all"), array({"type": "object", "properties": _REQUEST})),
@@ -327,7 +329,7 @@ SERVICE = block(
     volumes_from=strings(),
     working_dir=STRING,
 )
-INCLUDE = one_of(STRING, block(extensible=False, path=TEXTS, env_file=TEXTS, project_directory=STRING))
+INCLUDE = one_of(STRING, strict_block(path=TEXTS, env_file=TEXTS, project_directory=STRING))
 NETWORK = or_null(
     block(
         name=STRING,
@@ -414,7 +416,7 @@ _CLASSES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 _SPOKEN = {Map: "mapping", Seq: "list", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
-_ANYTHING: Rule = {c: None for classes in _CLASSES.values() for c in classes} | {Timestamp: None}
+_ANYTHING: Rule = dict.fromkeys([one for classes in _CLASSES.values() for one in classes] + [Timestamp])
 
 
 class _Compiler:
