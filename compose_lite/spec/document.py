@@ -139,7 +139,7 @@ def parse(file: str, content: bytes) -> list[Document]:
     except _Refused as refused:
         raise _refused_error(refused, node) from None
     except RecursionError:
-        raise SpecError("yaml-syntax", f"failed to parse {file}: nested too deeply") from None
+        raise SpecError("yaml-syntax", "yaml: nested too deeply", place=Place(file)) from None
     return documents
 
 
@@ -163,7 +163,7 @@ def _bound_depth(file: str, content: bytes) -> None:
         event = parser.get_event()
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
-            raise SpecError("yaml-syntax", f"failed to parse {file}: nested too deeply", place=place_at(getattr(event, "start_mark", None)))
+            raise SpecError("yaml-syntax", "yaml: nested too deeply", place=place_at(getattr(event, "start_mark", None)))
 
 
 def _syntax_error(file: str, content: bytes, error: yaml.YAMLError) -> SpecError:
@@ -176,7 +176,7 @@ def _syntax_error(file: str, content: bytes, error: yaml.YAMLError) -> SpecError
         name = re.match(r"\*([^\s,\[\]{}]*)", lines[mark.line][mark.column :] if mark.line < len(lines) else "")
         problem = f"unknown anchor '{name[1] if name else ''}' referenced"
         remedy = "Define it with & before it is used."
-    return SpecError("yaml-syntax", f"failed to parse {file}: yaml: {problem}", place=place, remedy=remedy)
+    return SpecError("yaml-syntax", f"yaml: {problem}", place=place, remedy=remedy)
 
 
 class _Refused(Exception):
@@ -192,7 +192,7 @@ def _refused_error(refused: _Refused, root: Node | None) -> SpecError:
     path = _path_to(root, refused.node, set()) if root is not None else None
     says = refused.says.replace("{at}", f"in {_dotted(path)}" if path else "at top level")
     place = Place(mark.name, mark.line + 1, mark.column + 1)
-    return SpecError("yaml-content", f"failed to parse {mark.name}: {says}", place=place, remedy=refused.remedy)
+    return SpecError("yaml-content", f"yaml: {says}", place=place, remedy=refused.remedy)
 
 
 def _path_to(at: Node, wanted: Node, seen: set[int]) -> Path | None:

@@ -218,7 +218,7 @@ class _Reading:
         """The document's own content, variables replaced."""
         tree = document.value
         if not isinstance(tree, Map):
-            raise SpecError("schema", f"{document.file}: top-level object must be a mapping", place=document.place)
+            raise SpecError("schema", "top-level object must be a mapping", place=document.place)
         if self.options.interpolate:
             interpolate.interpolate(tree, scope.environ.get, self.warn)
         return tree

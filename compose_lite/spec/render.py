@@ -56,7 +56,8 @@ def plain_service(service: Service, format: str = "json") -> dict[str, Any]:
 def plain_value(value: Any, as_json: bool) -> Any:
     """A part of the project as plain values."""
     if isinstance(value, Ulimit):
-        return value.single or {"soft": value.soft, "hard": value.hard}
+        limits = {"soft": value.soft, "hard": value.hard}
+        return value.single or ({key: limit for key, limit in limits.items() if limit} if as_json else limits)
     if isinstance(value, EnvFile) and value.required:
         return value.path
     if isinstance(value, FileObject):

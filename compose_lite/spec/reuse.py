@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lite.errors import SpecError, nearest
+from compose_lite.errors import Place, SpecError, nearest
 from compose_lite.spec.document import Map, Path, Seq, clone, key_place, place_of, take_out
 from compose_lite.spec.merge import extend_service
 
@@ -37,7 +37,7 @@ def apply_extends(tree: Map, file: str, replaced: Replaced, open_base: OpenBase)
     if services is None and "services" not in tree:
         return
     if not isinstance(services, Map):
-        raise SpecError("schema", f"validating {file}: services must be a mapping", place=place_of(tree, ("services",)))
+        raise SpecError("schema", "services: must be a mapping", place=place_of(tree, ("services",)) or Place(file))
     extending = [name for name, service in services.items() if isinstance(service, Map) and "extends" in service]
     for name in extending:
         services[name] = _extended(name, services, file, replaced, open_base, ())

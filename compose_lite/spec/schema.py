@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from compose_lite.errors import SpecError, nearest
+from compose_lite.errors import Place, SpecError, nearest
 from compose_lite.spec.document import Map, Path, Seq, Timestamp, key_place, place_of
 
 Schema = dict[str, Any]
@@ -582,8 +582,8 @@ def _form_error(tree: Map, file: str, problem: _Problem) -> SpecError:
     remedy = nearest(problem.key, problem.known) if problem.key is not None else None
     if remedy is None and problem.key is not None and isinstance(owner, Map) and problem.known:
         remedy = "Own keys begin with x-."
-    says = f"validating {file}: {dotted or 'the top level'} {problem.says}"
-    return SpecError("schema", says, place=place or place_of(tree, path), remedy=remedy)
+    says = f"{dotted or 'the top level'}: {problem.says}"
+    return SpecError("schema", says, place=place or place_of(tree, path) or Place(file), remedy=remedy)
 
 
 def as_json() -> str:

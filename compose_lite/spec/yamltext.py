@@ -12,9 +12,9 @@ from typing import Any
 
 from compose_lite.spec.models.values import go_float
 
-_BARE = re.compile(r"[A-Za-z_/](?:[\w./@%+=$~^()-]|:(?=[\w./@%+=$~^()-])| (?=[\w./@%+=$~^()-]))*", re.ASCII)
-_WORDS = frozenset(["true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf"])
-_NUMBER_LIKE = re.compile(r"[-+.\d_:eExXoOa-fA-F]*")
+_BARE = re.compile(r"[A-Za-z_/0-9](?:[\w./@%+=$~^()-]|:(?=[\w./@%+=$~^()-])| (?=[\w./@%+=$~^()-]))*", re.ASCII)
+_NUMBER_LIKE = re.compile(r"[0-9][-+0-9_:.eExXoObBa-fA-FTZ ]*")
+_WORDS = frozenset(["true", "false", "yes", "no", "on", "off", "y", "n", "null"])
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
@@ -38,7 +38,8 @@ def _lines(value: Any) -> list[str]:
 
 def _entry(head: str, item: Any, indent: str) -> list[str]:
     if not isinstance(item, dict | list) or not item:
-        return [f"{head} {_scalar(item, indent)}"]
+        first, *more = _scalar(item, indent).split("\n")
+        return [f"{head} {first}", *more]
     inner = _lines(item)
     if head == "-":
         return [f"- {inner[0]}", *(indent + line if line else line for line in inner[1:])]
