@@ -8,6 +8,7 @@ bool, None or Timestamp. Each use of an alias gives values of its own, so later 
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -261,12 +262,8 @@ class _Builder:
         self.open: set[int] = set()
 
     def value(self, node: Node) -> Any:
-        self.made += 1
         if node.__class__ is ScalarNode:
-            tag = node.tag
-            if tag == _STR:
-                return node.value
-            return _plain(node.value) if tag == _PLAIN else _tagged(node)
+            return _scalar(node)
         again = id(node) in self.seen
         if again:
             if id(node) in self.open:
@@ -283,7 +280,7 @@ class _Builder:
     def sequence(self, node: Node) -> Seq:
         self._bound(node)
         value = self.value
-        items = [value(item) for item in node.value]
+        items = [_scalar(item) if item.__class__ is ScalarNode else value(item) for item in node.value]
         return Seq(items, [item.start_mark for item in node.value])
 
     def mapping(self, node: Node) -> Map:
@@ -307,7 +304,7 @@ class _Builder:
             if key in marks:
                 raise _duplicate(key_node, marks[key][0])
             marks[key] = (key_node.start_mark, value_node.start_mark)
-            result[key] = value(value_node)
+            result[key] = _scalar(value_node) if value_node.__class__ is ScalarNode else value(value_node)
         for merge in merges:
             self._merge(result, merge)
         return result
@@ -324,6 +321,7 @@ class _Builder:
                     result.put(key, value, merged)
 
     def _bound(self, node: Node) -> None:
+        self.made += len(node.value) + 1
         if self.depth and self.made > LIMIT:
             raise _Refused(node, "document contains excessive aliasing")
 
@@ -332,6 +330,13 @@ def _duplicate(node: Node, first: Any) -> _Refused:
     line = node.start_mark.line + 1
     says = f'line {line}: mapping key "{node.value}" already defined at line {first.line + 1}'
     return _Refused(node, says, "Keep one of them.")
+
+
+def _scalar(node: Node) -> Any:
+    tag = node.tag
+    if tag == _STR:
+        return node.value
+    return _plain(node.value) if tag == _PLAIN else _tagged(node)
 
 
 _WORDS: dict[str, Any] = {w: v for t, v in (("true", True), ("false", False), ("null", None)) for w in (t, t.capitalize(), t.upper())}
@@ -361,7 +366,10 @@ def _plain(text: str) -> Any:
     number = _INT.fullmatch(plain)
     if number:
         return _integer(number, text)
-    return float(plain) if _FLOAT.fullmatch(plain) else text
+    if not _FLOAT.fullmatch(plain):
+        return text
+    value = float(plain)
+    return text if value in (float("inf"), float("-inf")) else value  # out of range: no number for Go
 
 
 def _integer(number: re.Match[str], text: str) -> Any:
@@ -380,11 +388,11 @@ def _integer(number: re.Match[str], text: str) -> Any:
     return value if -(2**63) <= value < 2**64 else float(value)
 
 
-def _tagged(node: ScalarNode) -> Any:
+def _tagged(node: Node) -> Any:
     """A scalar with an explicit tag: `!!str 1`, `!!int "1"`."""
     tag, text = node.tag, node.value
     if not tag.startswith(_YAML):
-        found = _plain(text) if node.style is None else text
+        found = _plain(text) if getattr(node, "style", None) is None else text
         return found if not isinstance(found, str) else text
     wanted = tag[len(_YAML) :]
     found = _plain(text)
@@ -393,8 +401,10 @@ def _tagged(node: ScalarNode) -> Any:
         return float(found)
     if wanted in kinds and type(found) is kinds[wanted]:
         return found
-    if wanted in ("str", "binary"):
+    if wanted == "str":
         return text
+    if wanted == "binary":
+        return base64.b64decode(text).decode("utf-8", "replace")
     raise _Refused(node, f"cannot decode {text!r} as a !!{wanted}")
 
 

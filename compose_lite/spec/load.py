@@ -77,10 +77,10 @@ def load(options: LoadOptions) -> Loaded:
 
 
 def load_model(options: LoadOptions) -> LoadedModel:
-    """The merged document alone: nothing is selected or typed."""
+    """The merged document alone: nothing is selected or typed, and nothing is taken from the environment."""
     with _no_collection():
         reading = _Reading(options)
-        tree, name = reading.model(reading.find())
+        tree, name = reading.model(reading.find(), bare=not options.interpolate)
         if options.normalize:
             tree["name"] = name
         return LoadedModel(tree, tuple(reading.warnings), reading.environ)
@@ -144,13 +144,14 @@ class _Reading:
 
     # -- the passes ---------------------------------------------------------------------------------------------
 
-    def model(self, source: discover.Source) -> tuple[Map, str]:
-        """The merged, long-form, complete document, and the project's name."""
+    def model(self, source: discover.Source, *, bare: bool = False) -> tuple[Map, str]:
+        """The merged, long-form, complete document, and the project's name. bare: as if there were no environment."""
         o = self.options
         documents = [self.open(file) for file in source.files]
         name = self.name(source, documents)
         self.environ["COMPOSE_PROJECT_NAME"] = name
-        scope = _Scope(source.folder, source.folder, self.environ)
+        environ = {} if bare else self.environ
+        scope = _Scope(source.folder, source.folder, environ)
         tree = self.files(documents, scope, resolve=o.resolve_paths)
         if not tree:
             raise SpecError("empty", "empty compose file", place=Place(source.files[0]), remedy="It needs at least `services:`.")
@@ -159,7 +160,7 @@ class _Reading:
             raise SpecError("project-name", says, remedy="Give one with --project-name, or `name:` in the file.")
         if o.normalize:
             tree["name"] = name
-            normalize.complete(tree, self.environ)
+            normalize.complete(tree, environ)
         return tree, name
 
     def name(self, source: discover.Source, documents: list[list[Document]]) -> str:
@@ -202,7 +203,7 @@ class _Reading:
         take_out(tree, document.replaced)
         reuse.apply_extends(own, document.file, document.replaced, lambda path, place: self.base(path, place, scope))
         tree = merge.merge(tree, own) if tree else own
-        merge.keep_last(tree)
+        merge.drop_repeated(tree)
         schema.check_form(tree, document.file)
         if "version" in tree:
             self.warn(
@@ -244,7 +245,6 @@ class _Reading:
             own = self.own(document, scope)
             take_out(tree, document.replaced)
             tree = merge.merge(tree, own) if tree else own
-            merge.keep_last(tree)
             shortforms.make_long(tree, self.warn, lenient=not self.options.interpolate)
             merge.keep_last(tree)
             replaced = document.replaced
@@ -270,7 +270,7 @@ class _Reading:
         named = select.with_services_enabled(project, o.services)
         if named is not project and o.consistency:
             self.check(select.selected(named, o.services, o.dependencies))
-        project = select.selected(named, o.services, o.dependencies)
+        project = select.with_scale(select.selected(named, o.services, o.dependencies))
         if o.resolve_env:
             project = envfiles.with_environment(project, self.environ, discover.read_text, self.warn)
         project = envfiles.with_labels(project, discover.read_text, self.warn)

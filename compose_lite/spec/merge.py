@@ -317,10 +317,15 @@ _UNIQUE = compile_patterns(UNIQUE)
 
 def keep_last(tree: Map) -> None:
     """Leaves one entry a key in the lists of UNIQUE, in place: the last one, at the first one's position."""
-    _keep_last(tree, _UNIQUE, ())
+    _keep_last(tree, _UNIQUE, (), False)
 
 
-def _keep_last(tree: Map, rules: Branch, path: Path) -> None:
+def drop_repeated(tree: Map) -> None:
+    """The cheap part of it, before long forms are made: entries of those lists that are written twice."""
+    _keep_last(tree, _UNIQUE, (), True)
+
+
+def _keep_last(tree: Map, rules: Branch, path: Path, exact: bool) -> None:
     """Walks whichever is smaller, the mapping or the rules: most keys have none."""
     keys = tree if rules.any is not None else [key for key in rules.keys if key in tree]
     for key in keys:
@@ -329,9 +334,9 @@ def _keep_last(tree: Map, rules: Branch, path: Path) -> None:
         if branch is None:
             continue
         if isinstance(value, Map):
-            _keep_last(value, branch, (*path, key))
-        elif isinstance(value, Seq) and branch.rule is not None and value:
-            tree[key] = _once(value, branch.rule, (*path, key))
+            _keep_last(value, branch, (*path, key), exact)
+        elif isinstance(value, Seq) and branch.rule is not None and len(value) > (1 if exact else 0):
+            tree[key] = _once(value, repr if exact else branch.rule, (*path, key))
 
 
 def _once(items: Seq, key_of: Callable[[Any], Any], path: Path) -> Seq:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel
 
+from compose_lite.spec.document import Timestamp
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.resources import FileObject
 from compose_lite.spec.models.service import EnvFile, Hook, Service, ThrottleDevice, Ulimit, WeightDevice
-from compose_lite.spec.models.values import DURATION, HOSTS, MODE, SIZE, Kind, Model
+from compose_lite.spec.models.values import DURATION, HOSTS, MODE, SIZE, Kind, Model, go_float
 from compose_lite.spec.yamltext import yaml_text
 from compose_lite.units import format_duration
 
@@ -29,7 +31,18 @@ def render(project: Project, format: str = "yaml") -> str:
 
 def as_text(value: Any, format: str) -> str:
     """Plain values in the format; ends with a line end in YAML only, as the reference has it."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n" if format == "json" else yaml_text(value)
+    return json.dumps(_for_json(value), indent=2, ensure_ascii=False) + "\n" if format == "json" else yaml_text(value)
+
+
+def _for_json(value: Any) -> Any:
+    """JSON knows neither dates nor numbers without end."""
+    if isinstance(value, dict):
+        return {key: _for_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_for_json(item) for item in value]
+    if isinstance(value, Timestamp):
+        return f"{value}T00:00:00Z" if len(value) <= 10 else str(value)
+    return go_float(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def plain(project: Project, format: str = "yaml") -> dict[str, Any]:
@@ -140,4 +153,4 @@ def ordinary(value: Any) -> Any:
         return {key: ordinary(item) for key, item in value.items()}
     if isinstance(value, list):
         return [ordinary(item) for item in value]
-    return str(value) if isinstance(value, str) else value
+    return value

@@ -15,6 +15,16 @@ def has_profile(service: Service, profiles: Iterable[str]) -> bool:
     return not service.profiles or any(p == "*" or p in service.profiles for p in profiles)
 
 
+def with_scale(project: Project) -> Project:
+    """`scale` said beside `deploy` is its number of replicas too."""
+    scaled = {
+        name: changed(s, deploy=s.deploy.model_copy(update={"replicas": s.scale}))
+        for name, s in project.services.items()
+        if s.scale is not None and s.deploy is not None and s.deploy.replicas is None
+    }
+    return project.model_copy(update={"services": {**project.services, **scaled}}) if scaled else project
+
+
 def with_profiles(project: Project, profiles: Iterable[str]) -> Project:
     """The project with exactly the services of these profiles active."""
     chosen = tuple(profiles)

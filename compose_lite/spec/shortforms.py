@@ -261,6 +261,9 @@ def parse_volume(spec: str) -> Map:
 
 def _sections(spec: str) -> list[str]:
     """Split at colons, but not within `${...}` nor after a drive letter."""
+    plain = spec.split(":")
+    if "$" not in spec and all(len(part) != 1 for part in plain):
+        return plain
     found, buffer, depth = [], "", 0
     for index, char in enumerate(spec):
         if char == "$" and spec[index + 1 : index + 2] == "{":
@@ -285,6 +288,8 @@ def _clean(target: str) -> str:
 
 def clean(path: str) -> str:
     """path.Clean of Go: as normpath, but `//x` is `/x`."""
+    if "//" not in path and "/." not in path and path[-1:] not in ("/", ""):
+        return path.removeprefix("./") or "."
     cleaned = posixpath.normpath(path)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
@@ -297,6 +302,8 @@ def _ports(value: Any) -> Any:
         if isinstance(entry, Map):
             found.add(entry, value.mark(index))
             continue
+        if isinstance(entry, float):
+            raise Unparsable(f"invalid port {go_text(entry)}: a port is a whole number", index)
         try:
             ports = parse_ports(go_text(entry))
         except ValueError as problem:

@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from compose_lite.spec.document import Timestamp
 from compose_lite.spec.models.values import go_float
 
 _BARE = re.compile(r"[A-Za-z_/0-9](?:[\w./@%+=$~^()-]|:(?=[\w./@%+=$~^()-])| (?=[\w./@%+=$~^()-]))*", re.ASCII)
@@ -57,7 +58,7 @@ def _scalar(value: Any, indent: str) -> str:
         return go_float(value) if value == value and abs(value) != float("inf") else {"nan": ".nan", "inf": ".inf"}.get(str(value), "-.inf")
     if isinstance(value, dict | list):
         return "{}" if isinstance(value, dict) else "[]"
-    return _string(str(value), indent)
+    return str(value) if isinstance(value, Timestamp) else _string(str(value), indent)
 
 
 def _string(text: str, indent: str) -> str:
