@@ -1,0 +1,97 @@
+"""Rules of the machine for one network: masquerade outwards, nothing unasked inwards, nothing out of an internal one.
+
+One nf_tables table a network: made in one batch, gone with one message. Where Docker's iptables drop forwarded
+packets, an accept in a table of ours does not help (every base chain of a hook must accept), so our accept goes
+into its DOCKER-USER chain, marked, and is taken back with the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from compose_lite.linux import nf_tables as nft
+
+_FOREIGN = ("filter", "DOCKER-USER")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the rules need to know of a network. subnets: (address, prefix) each."""
+
+    table: str
+    bridge: str
+    subnets: tuple[tuple[str, int], ...]
+    internal: bool = False
+    masquerade: bool = True
+
+
+def install(rules: Rules) -> None:
+    """Replaces the network's table. Raises OSError where nf_tables is missing."""
+    with nft.Netfilter() as netfilter:
+        batch = netfilter.batch()
+        for family in (nft.FAMILY_IP, nft.FAMILY_IP6):
+            if rules.table in netfilter.tables(family):
+                batch.delete_table(family, rules.table)
+        for family in sorted({nft.FAMILY_IP6 if ":" in address else nft.FAMILY_IP for address, _ in rules.subnets}):
+            _fill(batch, family, rules)
+        batch.commit(f"rules of {rules.bridge}")
+        if not rules.internal and netfilter.has_chain(nft.FAMILY_IP, *_FOREIGN):
+            _pass_docker(netfilter, rules)
+
+
+def _fill(batch: nft.Batch, family: int, rules: Rules) -> None:
+    table, bridge = rules.table, rules.bridge
+    to_us = [*nft.interface("out", bridge), *nft.interface("in", bridge, equal=False)]
+    from_us = [*nft.interface("in", bridge), *nft.interface("out", bridge, equal=False)]
+    batch.table(family, table)
+    batch.chain(family, table, "forward", "filter", nft.HOOK_FORWARD, nft.PRIORITY_FILTER)
+    batch.rule(family, table, "forward", [*to_us, *nft.connection_state(nft.CT_NEW | nft.CT_INVALID), *nft.verdict(nft.NF_DROP)])
+    if rules.internal:
+        batch.rule(family, table, "forward", [*from_us, *nft.verdict(nft.NF_DROP)])
+        batch.rule(family, table, "forward", [*to_us, *nft.verdict(nft.NF_DROP)])
+    elif rules.masquerade:
+        batch.chain(family, table, "postrouting", "nat", nft.HOOK_POSTROUTING, nft.PRIORITY_SRCNAT)
+        for address, prefix in rules.subnets:
+            if (":" in address) == (family == nft.FAMILY_IP6):
+                match = [*nft.source_network(address, prefix), *nft.interface("out", bridge, equal=False)]
+                batch.rule(family, table, "postrouting", [*match, *nft.masquerade()])
+
+
+def _pass_docker(netfilter: nft.Netfilter, rules: Rules) -> None:
+    batch = netfilter.batch()
+    for direction in ("in", "out"):
+        batch.rule(
+            nft.FAMILY_IP, *_FOREIGN, [*nft.interface(direction, rules.bridge), *nft.verdict(nft.NF_ACCEPT)], note=rules.table, first=True
+        )
+    with contextlib.suppress(OSError):
+        batch.commit("accept in DOCKER-USER")
+
+
+def remove(table: str) -> None:
+    """Takes the network's table and marks back; silently if they are gone."""
+    with contextlib.suppress(OSError), nft.Netfilter() as netfilter:
+        batch = netfilter.batch()
+        doomed = [family for family in (nft.FAMILY_IP, nft.FAMILY_IP6) if table in netfilter.tables(family)]
+        for family in doomed:
+            batch.delete_table(family, table)
+        if netfilter.has_chain(nft.FAMILY_IP, *_FOREIGN):
+            for handle, note in netfilter.rules(nft.FAMILY_IP, *_FOREIGN):
+                if note == table:
+                    batch.delete_rule(nft.FAMILY_IP, *_FOREIGN, handle)
+        batch.commit(f"remove {table}")
+
+
+def leftovers(prefix: str) -> set[str]:
+    """Names of tables that begin with the prefix."""
+    with contextlib.suppress(OSError), nft.Netfilter() as netfilter:
+        return {t for family in (nft.FAMILY_IP, nft.FAMILY_IP6) for t in netfilter.tables(family) if t.startswith(prefix)}
+    return set()
+
+
+def enable_forwarding() -> None:
+    """net.ipv4.ip_forward, which a bridge to the outside needs; OSError where it may not be set."""
+    switch = Path("/proc/sys/net/ipv4/ip_forward")
+    if switch.read_text().strip() != "1":
+        switch.write_text("1")
