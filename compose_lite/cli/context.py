@@ -1,0 +1,164 @@
+"""What every command has at hand: global options, environment, the project, the engine, the terminal.
+
+One per command line; opened lazily, so that `--help` asks nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import anyio
+
+from compose_lite.api.client import EngineClient
+from compose_lite.api.protocol import DockerEngine
+from compose_lite.disk import Folders, folders
+from compose_lite.errors import ApiError, Error, SpecError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """Options before the command."""
+
+    files: tuple[str, ...] = ()
+    project_name: str | None = None
+    project_directory: str | None = None
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    progress: str = "auto"
+    ansi: str = "auto"
+    parallel: int = -1
+    engine: str = ""
+    compatibility: bool = False
+    dry_run: bool = False
+    all_resources: bool = False
+
+
+@dataclass(slots=True)
+class Context:
+    options: Globals
+    environ: dict[str, str]
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+    _engine: DockerEngine | None = None
+
+    @property
+    def cwd(self) -> str:
+        said = self.environ.get("PWD", "")
+        try:
+            if said.startswith("/") and os.path.samefile(said, "."):
+                return said
+        except OSError:
+            pass
+        return os.getcwd()
+
+    @property
+    def folders(self) -> Folders:
+        return folders(self.environ, os.geteuid())
+
+    def print(self, text: str = "") -> None:
+        self.out.write(text + "\n")
+
+    def warn(self, text: str) -> None:
+        self.err.write(f"WARN: {text}\n")
+
+    # --- project
+
+    def load_options(self, *, services: Sequence[str] = (), profiles: Sequence[str] = (), **more: Any) -> Any:
+        from compose_lite.spec.load import LoadOptions
+
+        o = self.options
+        return LoadOptions(
+            environ=self.environ,
+            cwd=self.cwd,
+            files=o.files,
+            project_name=o.project_name,
+            project_directory=o.project_directory,
+            profiles=(*o.profiles, *profiles),
+            env_files=o.env_files,
+            services=tuple(services),
+            stdin=sys.stdin.read,
+            all_resources=o.all_resources,
+            **more,
+        )
+
+    def load(self, *, services: Sequence[str] = (), profiles: Sequence[str] = (), **more: Any) -> Any:
+        """The project (spec.Project); its warnings go to stderr."""
+        from compose_lite.spec.load import load
+
+        loaded = load(self.load_options(services=services, profiles=profiles, **more))
+        for warning in loaded.warnings:
+            self.warn(warning)
+        return loaded.project
+
+    def load_or_name(self, *, services: Sequence[str] = ()) -> tuple[Any, str]:
+        """(project, name) for commands on what exists: without a usable file the name alone is enough, if it is given."""
+        name = self.options.project_name or self.environ.get("COMPOSE_PROJECT_NAME")
+        if self.options.project_name and not self.options.files and not self.environ.get("COMPOSE_FILE"):
+            return None, self.options.project_name
+        try:
+            project = self.load(profiles=("*",))
+        except SpecError:
+            if not name or self.options.files:
+                raise
+            return None, name
+        return project, project.name
+
+    # --- engine
+
+    def engine_url(self) -> str:
+        """Ours, unless --engine or COMPOSE_LITE_ENGINE names another: a URL, `docker`, `podman` or a socket's path."""
+        chosen = self.options.engine or self.environ.get("COMPOSE_LITE_ENGINE", "")
+        if chosen == "docker":
+            return self.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        if chosen == "podman":
+            runtime = self.environ.get("XDG_RUNTIME_DIR")
+            return f"unix://{runtime}/podman/podman.sock" if runtime and os.geteuid() else "unix:///run/podman/podman.sock"
+        if chosen.startswith("/"):
+            return f"unix://{chosen}"
+        if chosen and "://" not in chosen:
+            raise UsageError("engine-name", f"unknown engine {chosen!r}", remedy="Say docker, podman or a URL such as unix:///run/docker.sock.")
+        return chosen or f"unix://{self.folders.engine_socket}"
+
+    @property
+    def own_engine(self) -> bool:
+        return not (self.options.engine or self.environ.get("COMPOSE_LITE_ENGINE", ""))
+
+    async def engine(self) -> DockerEngine:
+        """The engine, started if it is ours and does not run."""
+        if self._engine is None:
+            url = self.engine_url()
+            if self.own_engine:
+                await self._wait_for_own()
+            self._engine = DockerEngine(EngineClient(url))
+        return self._engine
+
+    async def _wait_for_own(self) -> None:
+        """The socket answers, or the family is started and it does then."""
+        path = str(self.folders.engine_socket)
+        for attempt in range(400):
+            try:
+                async with await anyio.connect_unix(path):
+                    return
+            except OSError:
+                if attempt == 0 and not os.path.exists(path) or attempt == 100:
+                    from compose_lite import family
+
+                    failed = await anyio.to_thread.run_sync(family.start, self.environ)
+                    if failed:
+                        raise ApiError(failed, code="engine-start") from None
+                await anyio.sleep(0.025)
+        raise ApiError(f"the engine does not answer at {path}", code="engine-start", remedy="See engine.log in its data folder.")
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            await self._engine.aclose()
+
+
+def fail(context: Context, error: Error) -> int:
+    """Prints the error; the command's exit status."""
+    context.err.write(f"{error}\n")
+    return error.status

@@ -1,0 +1,171 @@
+"""The command line: global options, the table of commands, an error to its text and exit status.
+
+A command is a module of cli/commands with COMMAND (cli/pflag.py) and `async def run(context, **values) -> int | None`.
+A noun (`image`, `container`, ...) is one with SUBCOMMANDS: name -> the same pair.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import anyio
+
+from compose_lite import __version__
+from compose_lite.cli.context import Context, Globals, fail
+from compose_lite.cli.pflag import Command, flag, option, options
+from compose_lite.errors import Error, UsageError, nearest
+
+COMMANDS: dict[str, str] = {
+    name: name
+    for name in (
+        "attach build commit config cp create down events exec export images kill logs ls pause port ps publish pull push restart rm run "
+        "scale start stats stop top unpause up version volumes wait watch engine image container volume network"
+    ).split()
+} | {"convert": "config"}
+
+ROOT = Command(
+    "compose-lite",
+    "Define and run multi-container applications",
+    (
+        options("-f", "--file", "files", help="Compose configuration files"),
+        option("-p", "--project-name", help="Project name"),
+        option("--project-directory", help="Alternate working directory (default: the path of the first Compose file)"),
+        options("--profile", "profiles", help="Profile to enable"),
+        options("--env-file", "env_files", help="Alternate environment file"),
+        option("--progress", default=None, help="Type of progress output (auto, tty, plain, json, quiet)"),
+        option("--ansi", default=None, help='When to print ANSI control characters ("never"|"always"|"auto")'),
+        option("--parallel", type=int, default=-1, help="Max parallelism, -1 for unlimited"),
+        option("--engine", help="Engine to use: its URL, docker or podman (default: our own)"),
+        flag("--compatibility", help="Run in backward compatibility mode"),
+        flag("--dry-run", help="Show the plan and change nothing"),
+        flag("--all-resources", help="Include all resources, even those not used by services"),
+        flag("--verbose", hidden=True),
+        flag("-v", "--version", help="Show the version"),
+        flag("-h", "--help", "help_", help="Show this text"),
+    ),
+    interspersed=False,
+)
+
+
+def run(argv: Sequence[str], environ: dict[str, str]) -> int:
+    """One command line; its exit status. Prints errors, never a traceback for what users do."""
+    context = Context(Globals(), environ)
+    try:
+        values, rest = _split(argv)
+        context.options = _globals(values, environ)
+        if values["version"]:
+            context.print(f"compose-lite version v{__version__}")
+            return 0
+        if values["help_"] or not rest or rest[0] == "help":
+            context.out.write(overview())
+            return 0
+        command, act, path, words = find(rest)
+        if {"-h", "--help"} & set(_before_words(words, command)):
+            context.out.write(command.usage(path))
+            return 0
+        return anyio.run(_act, context, act, command.read(words, path), backend_options={"use_uvloop": False})
+    except Error as error:
+        return fail(context, error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 128 + signal.SIGPIPE
+
+
+async def _act(context: Context, act: Any, values: dict[str, Any]) -> int:
+    try:
+        return await act(context, **values) or 0
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
+    finally:
+        await context.close()
+
+
+def first_error(group: BaseException) -> BaseException:
+    """The error that a task group has wrapped: our own before anything else."""
+    if not isinstance(group, BaseExceptionGroup):
+        return group
+    leaves = [first_error(e) for e in group.exceptions]
+    return next((e for e in leaves if isinstance(e, Error)), next((e for e in leaves if isinstance(e, KeyboardInterrupt)), leaves[0]))
+
+
+def find(words: Sequence[str]) -> tuple[Command, Any, str, list[str]]:
+    """(command, what runs it, its path for messages, the words after it)."""
+    name = words[0]
+    if name not in COMMANDS:
+        raise UsageError("unknown-command", f"unknown command: {name}", remedy=nearest(name, COMMANDS) or "See 'compose-lite --help'.", status=16)
+    module = command_module(name)
+    table = getattr(module, "SUBCOMMANDS", None)
+    if table is None:
+        return module.COMMAND, module.run, f"compose-lite {name}", list(words[1:])
+    inner = words[1] if len(words) > 1 else ""
+    if inner in ("", "-h", "--help"):
+        raise UsageError("subcommand", f"compose-lite {name} needs one of: {', '.join(sorted(table))}")
+    if inner not in table:
+        raise UsageError("unknown-command", f"unknown command: {name} {inner}", remedy=nearest(inner, table), status=16)
+    command, act = table[inner]
+    return command, act, f"compose-lite {name} {inner}", list(words[2:])
+
+
+def command_module(name: str) -> ModuleType:
+    return importlib.import_module(f"compose_lite.cli.commands.{COMMANDS[name]}")
+
+
+def import_commands() -> None:
+    """All commands and what they need: for the template, whose forks then import nothing."""
+    for name in COMMANDS:
+        command_module(name)
+    for heavy in ("compose_lite.spec.load", "compose_lite.graph.services", "compose_lite.project.converge", "anyio._backends._asyncio"):
+        importlib.import_module(heavy)
+
+
+def overview() -> str:
+    rows = [(name, command_module(name)) for name in sorted(COMMANDS) if name != "convert"]
+    lines = [f"  {n:<12} {(m.COMMAND.help if hasattr(m, 'COMMAND') else m.HELP).splitlines()[0]}" for n, m in rows]
+    options_text = ROOT.usage("compose-lite").split("Options:")[1]
+    usage = "Usage:  compose-lite [OPTIONS] COMMAND\n\nDefine and run multi-container applications\n\nOptions:"
+    return usage + options_text + "\nCommands:\n" + "\n".join(lines) + "\n"
+
+
+def _split(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Global options and the rest, from the command's name on."""
+    rest: list[str] = []
+    words = list(argv)
+    rewritten = ROOT._rewritten(words)
+    if "--" in rewritten:
+        at = rewritten.index("--")
+        rest, words = rewritten[at + 1 :], rewritten[:at]
+    return ROOT.read(words, "compose-lite"), rest
+
+
+def _globals(values: dict[str, Any], environ: dict[str, str]) -> Globals:
+    progress = values["progress"] or environ.get("COMPOSE_PROGRESS") or "auto"
+    if progress not in ("auto", "tty", "plain", "json", "quiet", "rawjson"):
+        raise UsageError("progress", f'unsupported --progress value "{progress}"', remedy="Say auto, tty, plain, json or quiet.")
+    ansi = values["ansi"] or environ.get("COMPOSE_ANSI") or "auto"
+    if ansi not in ("auto", "never", "always"):
+        raise UsageError("ansi", f'unknown --ansi value "{ansi}"', remedy="Say never, always or auto.")
+    kept = {k: v for k, v in values.items() if k in Globals.__dataclass_fields__ and k not in ("progress", "ansi")}
+    kept["engine"] = kept["engine"] or ""
+    return Globals(**kept, progress=progress, ansi=ansi)
+
+
+def _before_words(words: Sequence[str], command: Command) -> list[str]:
+    """The words that can be options: up to `--`, or to the first word of a command like exec."""
+    found = []
+    for word in words:
+        if word == "--" or (not word.startswith("-") and not command.allow_interspersed_args):
+            break
+        found.append(word)
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(sys.argv[1:], dict(os.environ)))

@@ -1,0 +1,152 @@
+"""Options as Go's pflag reads them, on click: `--detach=false`, optional values only with `=`, no abbreviations.
+
+A command is a `Command` with a tuple of parameters; `parse` gives its values. Nothing is run by click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from compose_lite.errors import UsageError
+
+_TRUE, _FALSE = {"1", "t", "T", "true", "TRUE", "True"}, {"0", "f", "F", "false", "FALSE", "False"}
+
+
+class Flag(click.Option):
+    """A switch; `--name=false` turns it off. default None: three-valued."""
+
+
+class Optional(click.Option):
+    """An option whose value may be left out (`--pull`, `--pull=always`); then it is `implied`."""
+
+    def __init__(self, *args: Any, implied: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.implied = implied
+
+
+def flag(*names: str, help: str = "", default: bool | None = False, hidden: bool = False) -> click.Option:
+    return Flag(list(names), is_flag=True, default=default, help=help, hidden=hidden)
+
+
+def option(*names: str, help: str = "", default: Any = None, type: Any = str, hidden: bool = False) -> click.Option:
+    return click.Option(list(names), default=default, type=type, help=help, hidden=hidden)
+
+
+def options(*names: str, help: str = "", hidden: bool = False) -> click.Option:
+    """An option that may be given more than once."""
+    return click.Option(list(names), multiple=True, help=help, hidden=hidden)
+
+
+def optional(*names: str, implied: str, help: str = "", default: Any = None) -> click.Option:
+    return Optional(list(names), implied=implied, default=default, help=help)
+
+
+def argument(name: str, *, required: bool = True) -> click.Argument:
+    return click.Argument([name], required=required)
+
+
+def arguments(name: str, *, required: bool = False) -> click.Argument:
+    return click.Argument([name], nargs=-1, required=required)
+
+
+class Command(click.Command):
+    """One command line. interspersed False: the first word that is no option ends the options (run, exec)."""
+
+    def __init__(self, name: str, help: str, parameters: Iterable[click.Parameter], *, interspersed: bool = True) -> None:
+        super().__init__(name, help=help, params=list(parameters), add_help_option=False, context_settings={"help_option_names": []})
+        self.allow_interspersed_args = interspersed
+
+    def read(self, argv: Sequence[str], path: str) -> dict[str, Any]:
+        """The values by parameter name. Raises UsageError in pflag's words; path: `compose-lite up`, for the message."""
+        try:
+            words = list(argv)
+            context = self.make_context(path, self._rewritten(words), resilient_parsing=False)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            says = f"unknown flag: {name}" if name.startswith("--") else f"unknown shorthand flag: {name[1:2]!r} in {name}"
+            raise UsageError("unknown-flag", says, remedy=f"See '{path} --help'.", status=16) from None
+        except click.BadOptionUsage as error:
+            raise UsageError("flag-needs-argument", f"flag needs an argument: {error.option_name}", status=16) from None
+        except click.MissingParameter as error:
+            assert error.param
+            says = f"requires at least 1 argument: {(error.param.name or '').upper()}"
+            raise UsageError("argument-missing", f'"{path}" {says}', remedy=f"See '{path} --help'.") from None
+        except click.UsageError as error:
+            raise UsageError("usage", error.format_message(), remedy=f"See '{path} --help'.") from None
+        return dict(context.params)
+
+    def _rewritten(self, argv: list[str]) -> list[str]:
+        """The words in click's dialect: switches without values, optional values with one."""
+        by_name = {name: p for p in self.params if isinstance(p, click.Option) for name in p.opts}
+        made: list[str] = []
+        at = 0
+        while at < len(argv):
+            word = argv[at]
+            at += 1
+            if word == "--":
+                return [*made, word, *argv[at:]]
+            if not word.startswith("-") or word == "-":
+                if not self.allow_interspersed_args:
+                    return [*made, "--", word, *argv[at:]]
+                made.append(word)
+                continue
+            name, equals, value = word.partition("=")
+            found = by_name.get(name)
+            if isinstance(found, Flag) and equals:
+                if value not in _TRUE | _FALSE:
+                    says = f'invalid argument "{value}" for "{name}" flag: strconv.ParseBool: parsing "{value}": invalid syntax'
+                    raise UsageError("flag-value", says, status=16)
+                made = [w for w in made if w not in found.opts]
+                if value in _TRUE:
+                    made.append(name)
+            elif isinstance(found, Optional):
+                made.append(word if equals else f"{name}={found.implied}")
+            elif found is not None and not isinstance(found, Flag) and not equals:
+                if at >= len(argv):
+                    raise UsageError("flag-needs-argument", f"flag needs an argument: {name}", status=16)
+                made += [f"{name}={argv[at]}"] if name.startswith("--") else [name, argv[at]]
+                at += 1
+            else:
+                made.append(word)
+                if found is None and not word.startswith("--") and self._bundle_wants_value(word, by_name) and at < len(argv):
+                    made.append(argv[at])
+                    at += 1
+        return made
+
+    @staticmethod
+    def _bundle_wants_value(word: str, by_name: dict[str, click.Option]) -> bool:
+        """`-dp NAME`: the last letter of a bundle takes the next word."""
+        letters = word[1:]
+        for at, letter in enumerate(letters):
+            found = by_name.get("-" + letter)
+            if found is None:
+                return False
+            if not isinstance(found, Flag):
+                return at == len(letters) - 1
+        return False
+
+    def usage(self, path: str) -> str:
+        """The text of --help."""
+        lines = [f"Usage:  {path} [OPTIONS]" + "".join(f" {self._metavar(p)}" for p in self.params if isinstance(p, click.Argument))]
+        lines += ["", self.help or ""]
+        rows = [(self._spelling(p), p.help or "") for p in self.params if isinstance(p, click.Option) and not p.hidden]
+        if rows:
+            width = max(len(left) for left, _ in rows)
+            lines += ["", "Options:", *(f"  {left:<{width}}   {right}" for left, right in sorted(rows, key=lambda r: r[0].lstrip(" -").lower()))]
+        return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def _metavar(parameter: click.Argument) -> str:
+        name = (parameter.name or "").upper()
+        text = f"{name}..." if parameter.nargs == -1 else name
+        return text if parameter.required else f"[{text}]"
+
+    @staticmethod
+    def _spelling(parameter: click.Option) -> str:
+        short = next((o for o in parameter.opts if not o.startswith("--")), None)
+        long = next((o for o in parameter.opts if o.startswith("--")), "")
+        kind = "" if isinstance(parameter, Flag) else " stringArray" if parameter.multiple else f" {parameter.type.name.replace('text', 'string')}"
+        return f"{short + ', ' if short else '    '}{long}{kind}"

@@ -1,0 +1,191 @@
+"""The `compose-lite` command: hands its line to a warm worker and lives only to pass signals and the exit status.
+
+Builtin modules only on the way of a warm command: each import here is paid by every command. What wants no engine runs in
+this process while no template is warm; anything else starts the engine's family first. It must never print by itself but
+for errors of its own.
+"""
+
+import _signal as signal
+import _socket as socket
+import posix
+import sys
+
+from compose_lite import handoff
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Commands that need no engine, and the global options that take a value (to find the command's name behind them).
+ALONE = ("config", "convert", "help", "version", "engine", "graph")
+VALUED = ("-f", "--file", "-p", "--project-name", "--profile", "--env-file", "--project-directory", "--progress", "--ansi", "--parallel", "--engine")
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH, signal.SIGUSR1, signal.SIGUSR2)
+RLIMITS = (0, 1, 2, 3, 4, 6, 7, 8)
+
+
+def main() -> int:
+    """The exit status of the command line in sys.argv."""
+    argv = sys.argv[1:]
+    run = run_folder()
+    connection = connect(run + "/worker.sock")
+    if connection is None:
+        if not argv or command_of(argv) in ALONE or {"-h", "--help", "-v", "--version"} & set(argv[:1]):
+            return in_process(argv)
+        from compose_lite import family  # cold: whoever waits for an engine to start can wait for these imports
+
+        failed = family.start()
+        if failed:
+            sys.stderr.write(failed + "\n")
+            return 1
+        connection = connect(run + "/worker.sock")
+        if connection is None:
+            return in_process(argv)
+    status = serve_through(connection, argv)
+    return in_process(argv) if status is None else status
+
+
+def run_folder() -> str:
+    """The runtime folder, as disk.folders chooses it."""
+    chosen = posix.environ.get(b"COMPOSE_LITE_RUN_DIR")
+    if chosen:
+        return chosen.decode("utf-8", "surrogateescape")
+    uid = posix.geteuid()
+    if uid == 0:
+        return "/run/compose-lite"
+    runtime = posix.environ.get(b"XDG_RUNTIME_DIR", b"").decode("utf-8", "surrogateescape")
+    if runtime:
+        try:
+            posix.stat(runtime)
+        except OSError:
+            pass
+        else:
+            return runtime + "/compose-lite"
+    return f"/tmp/compose-lite-{uid}"
+
+
+def connect(path: str) -> "socket.socket | None":
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        made.connect(path)
+    except OSError:
+        made.close()
+        return None
+    return made
+
+
+def command_of(argv: "Sequence[str]") -> str:
+    """The first word that is neither an option nor an option's value; empty if there is none."""
+    skip = False
+    for word in argv:
+        if skip:
+            skip = False
+        elif word in VALUED:
+            skip = True
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def serve_through(connection: "socket.socket", argv: "Sequence[str]") -> "int | None":
+    """The worker's exit status; None if it will not serve this caller."""
+    request: dict[str, object] = {
+        "v": handoff.STAMP,
+        "argv": list(argv),
+        "prog": sys.argv[0],
+        "cwd": working_folder(),
+        "env": dict(posix.environ),
+        "umask": current_umask(),
+        "rlimits": limits(),
+        "mnt": posix.readlink("/proc/self/ns/mnt"),
+    }
+    message = handoff.pack(request)
+    fds = b"".join(fd.to_bytes(4, sys.byteorder) for fd in (0, 1, 2))
+    try:
+        sent = connection.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        if sent < len(message):
+            connection.sendall(message[sent:])
+    except OSError:
+        return None
+    worker = 0
+
+    def forward(number: int, _frame: object) -> None:
+        if worker:
+            try:
+                posix.kill(worker, number)
+            except OSError:
+                pass
+
+    def stop(_number: int, _frame: object) -> None:
+        """Ctrl-Z: the worker sleeps while we do."""
+        forward(signal.SIGSTOP, None)
+        posix.kill(posix.getpid(), signal.SIGSTOP)
+        forward(signal.SIGCONT, None)
+
+    for number in FORWARDED:
+        signal.signal(number, forward)
+    signal.signal(signal.SIGTSTP, stop)
+    while True:
+        data = receive(connection, 5)
+        if data[:1] == handoff.PID:
+            worker = int.from_bytes(data[1:], "little")
+        elif data[:1] == handoff.EXIT:
+            return int.from_bytes(data[1:], "little", signed=True)
+        elif data[:1] == handoff.REFUSED:
+            return None
+        else:
+            if not worker:
+                return None
+            posix.write(2, b"compose-lite: the worker of this command was killed\n")
+            return 137
+
+
+def receive(connection: "socket.socket", length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        try:
+            part = connection.recv(length - len(data))
+        except OSError:
+            return b""
+        if not part:
+            return b""
+        data += part
+    return data
+
+
+def working_folder() -> str:
+    """$PWD where it is true (a link stays a link, as shells show it), else getcwd."""
+    try:
+        real = posix.getcwd()
+    except OSError:
+        return ""
+    said = posix.environ.get(b"PWD", b"").decode("utf-8", "surrogateescape")
+    if said.startswith("/"):
+        try:
+            one, other = posix.stat(said), posix.stat(real)
+        except OSError:
+            return real
+        if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
+            return said
+    return real
+
+
+def current_umask() -> int:
+    mask = posix.umask(0o022)
+    posix.umask(mask)
+    return mask
+
+
+def limits() -> list[tuple[int, int, int]]:
+    import resource  # a builtin or a small extension; no Python file
+
+    return [(kind, *resource.getrlimit(kind)) for kind in RLIMITS]
+
+
+def in_process(argv: "Sequence[str]") -> int:
+    from compose_lite.cli.main import run
+
+    return run(list(argv), dict(posix_environ()))
+
+
+def posix_environ() -> "dict[str, str]":
+    return {k.decode("utf-8", "surrogateescape"): v.decode("utf-8", "surrogateescape") for k, v in posix.environ.items()}
