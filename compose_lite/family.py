@@ -275,7 +275,16 @@ def _open_uplink(pid: int, where: Folders) -> None:
         _say_uplink(where, "uplink", "containers have no way out: /dev/net/tun cannot be opened")
     elif pasta:
         flags = ["--quiet", "--config-net", "--no-map-gw", "-t", "none", "-u", "none", "-T", "none", "-U", "none"]
-        command = [pasta, *flags, "--pid", str(where.run / "uplink.pid"), "--userns", f"/proc/{pid}/ns/user", "--netns", f"/proc/{pid}/ns/net"]
+        command = [
+            pasta,
+            *flags,
+            "--pid",
+            str(where.run / "uplink.pid"),
+            "--userns",
+            f"/proc/{pid}/ns/user",
+            "--netns",
+            f"/proc/{pid}/ns/net",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
         _say_uplink(where, "uplink", f"containers have no way out: pasta failed: {done.stderr.strip()}" if done.returncode else "")
     elif slirp:

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
 
 # Commands that need no engine, and the global options that take a value (to find the command's name behind them).
 ALONE = ("config", "convert", "help", "version", "engine", "graph")
-VALUED = ("-f", "--file", "-p", "--project-name", "--profile", "--env-file", "--project-directory", "--progress", "--ansi", "--parallel", "--engine")
+VALUED = (
+    "-f",
+    "--file",
+    "-p",
+    "--project-name",
+    "--profile",
+    "--env-file",
+    "--project-directory",
+    "--progress",
+    "--ansi",
+    "--parallel",
+    "--engine",
+)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH, signal.SIGUSR1, signal.SIGUSR2)
 RLIMITS = (0, 1, 2, 3, 4, 6, 7, 8)
 

@@ -120,7 +120,9 @@ class Context:
         if chosen.startswith("/"):
             return f"unix://{chosen}"
         if chosen and "://" not in chosen:
-            raise UsageError("engine-name", f"unknown engine {chosen!r}", remedy="Say docker, podman or a URL such as unix:///run/docker.sock.")
+            raise UsageError(
+                "engine-name", f"unknown engine {chosen!r}", remedy="Say docker, podman or a URL such as unix:///run/docker.sock."
+            )
         return chosen or f"unix://{self.folders.engine_socket}"
 
     @property
@@ -144,7 +146,7 @@ class Context:
                 async with await anyio.connect_unix(path):
                     return
             except OSError:
-                if attempt == 0 and not os.path.exists(path) or attempt == 100:
+                if (attempt == 0 and not os.path.exists(path)) or attempt == 100:
                     from compose_lite import family
 
                     failed = await anyio.to_thread.run_sync(family.start, self.environ)

@@ -21,13 +21,7 @@ from compose_lite.cli.context import Context, Globals, fail
 from compose_lite.cli.pflag import Command, flag, option, options
 from compose_lite.errors import Error, UsageError, nearest
 
-COMMANDS: dict[str, str] = {
-    name: name
-    for name in (
-        "attach build commit config cp create down events exec export images kill logs ls pause port ps publish pull push restart rm run "
-        "scale start stats stop top unpause up version volumes wait watch engine image container volume network"
-    ).split()
-} | {"convert": "config"}
+COMMANDS: dict[str, str] = {name: name for name in ("version").split()}
 
 ROOT = Command(
     "compose-lite",
@@ -100,7 +94,9 @@ def find(words: Sequence[str]) -> tuple[Command, Any, str, list[str]]:
     """(command, what runs it, its path for messages, the words after it)."""
     name = words[0]
     if name not in COMMANDS:
-        raise UsageError("unknown-command", f"unknown command: {name}", remedy=nearest(name, COMMANDS) or "See 'compose-lite --help'.", status=16)
+        raise UsageError(
+            "unknown-command", f"unknown command: {name}", remedy=nearest(name, COMMANDS) or "See 'compose-lite --help'.", status=16
+        )
     module = command_module(name)
     table = getattr(module, "SUBCOMMANDS", None)
     if table is None:

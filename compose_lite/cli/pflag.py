@@ -135,7 +135,11 @@ class Command(click.Command):
         rows = [(self._spelling(p), p.help or "") for p in self.params if isinstance(p, click.Option) and not p.hidden]
         if rows:
             width = max(len(left) for left, _ in rows)
-            lines += ["", "Options:", *(f"  {left:<{width}}   {right}" for left, right in sorted(rows, key=lambda r: r[0].lstrip(" -").lower()))]
+            lines += [
+                "",
+                "Options:",
+                *(f"  {left:<{width}}   {right}" for left, right in sorted(rows, key=lambda r: r[0].lstrip(" -").lower())),
+            ]
         return "\n".join(lines) + "\n"
 
     @staticmethod
@@ -148,5 +152,11 @@ class Command(click.Command):
     def _spelling(parameter: click.Option) -> str:
         short = next((o for o in parameter.opts if not o.startswith("--")), None)
         long = next((o for o in parameter.opts if o.startswith("--")), "")
-        kind = "" if isinstance(parameter, Flag) else " stringArray" if parameter.multiple else f" {parameter.type.name.replace('text', 'string')}"
+        kind = (
+            ""
+            if isinstance(parameter, Flag)
+            else " stringArray"
+            if parameter.multiple
+            else f" {parameter.type.name.replace('text', 'string')}"
+        )
         return f"{short + ', ' if short else '    '}{long}{kind}"
