@@ -351,8 +351,21 @@ _DATE = re.compile(
 )
 
 
+_MEMO: dict[str, Any] = {}
+
+
 def _plain(text: str) -> Any:
-    """What an unquoted scalar means (go-yaml's resolve)."""
+    """What an unquoted scalar means; most are keys and words that come again and again."""
+    found = _MEMO.get(text, _MEMO)
+    if found is _MEMO:
+        found = _resolve(text)
+        if len(_MEMO) < 20_000:
+            _MEMO[text] = found
+    return found
+
+
+def _resolve(text: str) -> Any:
+    """go-yaml's resolve."""
     first = text[:1]
     if first in "tTfFnN~":  # "" too
         return _WORDS.get(text, text)

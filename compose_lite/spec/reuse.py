@@ -64,6 +64,8 @@ def _extended(name: str, services: Map, file: str, replaced: Replaced, open_base
     found = _extended(ref, within, file, base_replaced, open_base, (*trail, step))
     if found is None:
         return service
+    if not isinstance(found, Map):
+        raise SpecError("schema", f"services.{ref}: must be a mapping", place=place_of(within, (ref,)) or place)
     base_service = clone(found)
     take_out(Map({"services": Map({name: base_service})}), replaced)
     merged = extend_service(base_service, service, name)
