@@ -80,7 +80,9 @@ def _reference(extends: Any, name: str, place: Any) -> tuple[str, str | None]:
         return extends, None
     if isinstance(extends, Map) and isinstance(extends.get("service"), str):
         file = extends.get("file")
-        return extends["service"], file if isinstance(file, str) else None
+        if file is not None and not isinstance(file, str):
+            raise SpecError("schema", f"services.{name}.extends.file: must be a string", place=place)
+        return extends["service"], file
     raise SpecError("schema", f"services.{name}.extends: `service` is required", place=place)
 
 

@@ -417,7 +417,7 @@ class Service(Model):
     stdin_open: Bool = False
     stop_grace_period: Duration | None = None
     stop_signal: str = ""
-    storage_opt: TextMapping = DICT
+    storage_opt: dict[str, str] = DICT
     sysctls: TextMapping = DICT
     tmpfs: Strings = LIST
     tty: Bool = False
