@@ -12,10 +12,13 @@ def boot_id() -> str:
     return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
-def start_time(pid: int) -> int:
-    """Clock ticks after boot at which the process began (proc(5), field 22 of stat); 0 when there is none."""
+def start_time(pid: int, proc: int | None = None) -> int:
+    """Clock ticks after boot at which the process began (proc(5), field 22 of stat); 0 when there is none.
+
+    proc: a descriptor of the /proc that counts pids as the caller does, when that is no longer what lies on /proc.
+    """
     try:
-        stat = read_file(f"/proc/{pid}/stat")
+        stat = read_file(f"/proc/{pid}/stat") if proc is None else read_file(f"{pid}/stat", dir_fd=proc)
     except OSError:
         return 0
     return int(stat[stat.rindex(b")") + 2 :].split()[19])

@@ -77,12 +77,12 @@ def write_file(path: str | bytes, text: str | bytes, flags: int = 0) -> None:
         os.close(fd)
 
 
-def read_file(path: str | bytes, most: int = 1 << 20) -> bytes:
+def read_file(path: str | bytes, dir_fd: int | None = None) -> bytes:
     """A whole kernel file."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         parts = []
-        while part := os.read(fd, most):
+        while part := os.read(fd, 1 << 16):
             parts.append(part)
         return b"".join(parts)
     finally:

@@ -1,0 +1,225 @@
+"""The parent's half of a start: pipes, cgroup, namespaces, clone3, id maps, and the hand-shake with init.
+
+Runs in a fresh fork of the zygote that becomes the container's monitor. Whatever fails is told to the client in Docker's
+words and leaves nothing behind but the bundle folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from compose_lite.linux import cgroups, namespaces, pidfd, unix
+from compose_lite.linux.syscall import read_file
+from compose_lite.runtime import init, messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Mapping
+    from typing import Any
+
+
+class Born:
+    """A container that waits at the gate, and all that its monitor holds of it."""
+
+    __slots__ = ("group", "inputs", "keep", "outputs", "pid", "state", "sync", "unmet")
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.inputs = -1  # where the container's stdin is written; a terminal's master
+        self.outputs: dict[int, str] = {}  # descriptor → stream
+        self.keep: dict[str, int] = {}
+        self.unmet: list[str] = []
+        self.state: dict[str, Any] = {}
+        self.group: cgroups.Group
+        self.sync: _socket.socket
+
+
+def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> Born:
+    """Up to the gate. StartError or OSError; everything that was made is undone then."""
+    born = Born()
+    config = launch["config"]
+    linux = config.get("linux") or {}
+    born.keep = {name[5:]: fd for name, fd in fds.items() if name.startswith("keep:")}
+    resources = linux.get("resources") or {}
+    name = linux.get("cgroupsPath") or f"{launch['cgroup_parent'].rstrip('/')}/{launch['id']}"
+    born.group, born.unmet = cgroups.make("/" + name.strip("/"), resources)
+    try:
+        if resources.get("devices") and os.geteuid() == 0 and not _in_user_namespace():
+            born.unmet += born.group.apply_devices(resources["devices"])
+        stdio = _make_stdio(born, launch)
+        born.sync, theirs = unix.socketpair()
+        flags, joins = _namespaces(linux, fds)
+        born.pid = _clone(flags, joins, born.group)
+        if born.pid == 0:
+            born.sync.close()
+            init.become_container(launch, bundle, theirs, stdio, born.group, flags)
+        theirs.close()
+        for fd in stdio:
+            os.close(fd)
+        _complete(born, linux, flags)
+        born.state = _state(born, launch, linux)
+    except BaseException:
+        _undo(born)
+        raise
+    return born
+
+
+def _make_stdio(born: Born, launch: Mapping[str, Any]) -> list[int]:
+    """The container's descriptors 0, 1, 2, unless it gets a terminal."""
+    if launch.get("tty"):
+        return []
+    if launch.get("stdin", "none") == "none":
+        stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    else:
+        stdin, born.inputs = os.pipe()
+        os.set_blocking(born.inputs, False)
+    stdio = [stdin]
+    for stream in ("stdout", "stderr"):
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        born.outputs[reading] = stream
+        stdio.append(writing)
+    return stdio
+
+
+def _namespaces(linux: Mapping[str, Any], fds: Mapping[str, int]) -> tuple[int, list[tuple[int, int]]]:
+    """Flags of the new namespaces, and (descriptor, flag) of those to join. The cgroup namespace is init's to make."""
+    flags, joins = namespaces.NEWNS, []
+    for entry in linux.get("namespaces") or ():
+        known = namespaces.KINDS.get(entry["type"])
+        if known is None:
+            raise init.StartError(128, f"unknown namespace {entry['type']!r}")
+        flag, path = known[0], entry.get("path")
+        if path and flag in (namespaces.NEWUSER, namespaces.NEWNS, namespaces.NEWTIME):
+            raise init.StartError(128, f"joining a {entry['type']} namespace is not supported")
+        if path:
+            fd = fds[path[3:]] if path.startswith("fd:") else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            joins.append((fd, flag))
+        elif flag not in (namespaces.NEWCGROUP, namespaces.NEWTIME):
+            flags |= flag
+    return flags, joins
+
+
+def _clone(flags: int, joins: list[tuple[int, int]], group: cgroups.Group) -> int:
+    """Joins by the parent, for the child to be born in them: in a user namespace of its own it would not be allowed to any more."""
+    own = [(os.open(f"/proc/self/ns/{file}", os.O_RDONLY | os.O_CLOEXEC), flag) for flag, file in _files(joins)]
+    unified = group.open_unified()
+    for fd, flag in joins:
+        namespaces.setns(fd, flag)
+    try:
+        try:
+            pid = namespaces.clone3(flags, unified)
+        except OSError as error:
+            if unified < 0 or error.errno not in (errno.EACCES, errno.EBUSY, errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            pid = namespaces.clone3(flags)
+    except OSError as error:
+        raise init.StartError(128, f"cannot create the container's namespaces: {os.strerror(error.errno or 0).lower()}") from error
+    if pid == 0:
+        return 0
+    for fd, flag in own:
+        namespaces.setns(fd, flag)
+        os.close(fd)
+    for fd, _ in joins:
+        os.close(fd)
+    if unified >= 0:
+        os.close(unified)
+    return pid
+
+
+def _files(joins: list[tuple[int, int]]) -> list[tuple[int, str]]:
+    by_flag = dict(namespaces.KINDS.values())
+    return [(flag, by_flag[flag]) for _, flag in joins]
+
+
+def _complete(born: Born, linux: Mapping[str, Any], flags: int) -> None:
+    """Maps, cgroup, then the word to go on; waits for the gate."""
+    if flags & namespaces.NEWUSER:
+        namespaces.write_id_maps(born.pid, linux.get("uidMappings") or (), linux.get("gidMappings") or ())
+    try:
+        born.group.join(born.pid)
+    except OSError as error:
+        raise init.StartError(128, f"cannot move the container into its cgroup: {error.strerror}") from error
+    _say(born.sync, "go")
+    fds = hear(born.sync)
+    if fds:
+        born.inputs = fds[0]
+        os.set_blocking(fds[0], False)
+        born.outputs[fds[0]] = "stdout"
+
+
+def _say(sync: _socket.socket, word: str) -> None:
+    try:
+        unix.send(sync, messages.encode({word: True}))
+    except OSError:
+        pass  # it has already said why it ends
+
+
+def hear(sync: _socket.socket) -> list[int]:
+    """What init says next: descriptors when it is ready; its error as StartError."""
+    data, fds = unix.receive(sync)
+    if not data:
+        raise init.StartError(128, "the container's process ended before it was ready (killed, or out of memory within its limit)")
+    found = messages.decode(data)
+    if "error" in found:
+        raise init.StartError(found["error"]["status"], found["error"]["says"])
+    return fds
+
+
+def let_go(born: Born) -> None:
+    """Opens the gate. Init's answer comes on `sync`: an error, or its end when execve has worked."""
+    _say(born.sync, "start")
+
+
+def _state(born: Born, launch: Mapping[str, Any], linux: Mapping[str, Any]) -> dict[str, Any]:
+    """state.json: all that an exec, a second monitor or a new engine has to know."""
+    return {
+        "v": messages.VERSION,
+        "id": launch["id"],
+        "boot": pidfd.boot_id(),
+        "pid": born.pid,
+        "start": pidfd.start_time(born.pid),
+        "monitor": os.getpid(),
+        "monitor_start": pidfd.start_time(os.getpid()),
+        "cgroup": born.group.document(),
+        "log": launch["log"],
+        "tty": launch["tty"],
+        "stdin": launch["stdin"],
+        "notify": launch["notify"],
+        "seccomp": launch.get("seccomp") or "",
+        "user_namespace": any(one["type"] == "user" for one in linux.get("namespaces") or ()),
+        "keep": list(born.keep),
+    }
+
+
+def write_json(folder: str, name: str, document: Mapping[str, Any]) -> None:
+    """Old or new after any crash; the folder is on tmpfs, so nothing is synced."""
+    temporary = f"{folder}/.{name}.{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, messages.encode(dict(document)))
+    finally:
+        os.close(fd)
+    os.rename(temporary, f"{folder}/{name}")
+
+
+def read_state(folder: str) -> bytes:
+    return read_file(f"{folder}/state.json")
+
+
+def _undo(born: Born) -> None:
+    if born.pid:
+        try:
+            os.kill(born.pid, 9)
+            os.waitpid(born.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+    born.group.remove_now()
+
+
+def _in_user_namespace() -> bool:
+    """In one that is not the machine's first, device nodes cannot be made, so their rules neither need nor can be set."""
+    with open("/proc/self/uid_map", "rb") as file:
+        return file.read().split() != [b"0", b"0", b"4294967295"]

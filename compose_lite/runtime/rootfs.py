@@ -1,0 +1,351 @@
+"""A container's root file system, built inside its own mount namespace: overlay, mounts, devices, covered paths, pivot_root.
+
+Runs in init, before execve; nothing here is seen by the host. Targets are resolved inside the root only (openat2, RESOLVE_IN_ROOT):
+links in an image or a volume cannot lead a mount out. Follows the OCI runtime-spec's config-linux.md; order as in runc's rootfs_linux.go.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from compose_lite.linux import mount as mounts
+from compose_lite.linux import openat2
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from compose_lite.linux.cgroups import Group
+
+_PAGE = 4096
+# path, major, minor: there in every container (runtime-spec, "Default Devices")
+_DEFAULT_DEVICES = (
+    ("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/random", 1, 8), ("/dev/urandom", 1, 9), ("/dev/tty", 5, 0),
+)  # fmt: skip
+_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
+# What may be mounted inside /proc (lxcfs and the like); all else there could undo the masks.
+_INSIDE_PROC = (
+    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo",
+    "/proc/net/dev", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+)  # fmt: skip
+_REFUSED = (errno.EPERM, errno.EACCES)
+
+
+class Root:
+    """The root that is being built: its path in this namespace and an O_PATH descriptor of it."""
+
+    def __init__(self, path: str, group: Group, own_cgroup_namespace: bool) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.group = group
+        self.own_cgroup_namespace = own_cgroup_namespace
+        self._empty: str | None = None
+
+    # Mounts
+
+    def mount(self, entry: Mapping[str, Any]) -> None:
+        """One entry of the config's `mounts`; OSError or ValueError with Docker's words."""
+        options = mounts.Options(entry.get("options") or ())
+        kind, source, destination = entry.get("type") or "none", entry.get("source"), entry["destination"]
+        if options.copy_up:
+            raise ValueError(f"mount option tmpcopyup of {destination} is not supported")
+        target = self._target(destination, source if options.flags & mounts.BIND else None)
+        try:
+            place = f"/proc/self/fd/{target}"
+            self._refuse_inside_proc(os.readlink(place))
+            if options.flags & mounts.BIND:
+                self._bind(str(source), destination, place, options)
+            elif kind in ("cgroup", "cgroup2"):
+                self._cgroup(destination, place, options)
+            else:
+                _new_file_system(kind, str(source or kind), place, options)
+        except OSError as error:
+            what = f'error mounting "{source}" to rootfs at "{destination}"'
+            raise OSError(error.errno, f"{what}: {os.strerror(error.errno or 0).lower()}") from error
+        finally:
+            os.close(target)
+
+    def _target(self, destination: str, bound: str | None) -> int:
+        """O_PATH of the mount point, made when missing: a file for a bound file, else a folder."""
+        try:
+            if bound is not None and not stat.S_ISDIR(os.stat(bound).st_mode):
+                return openat2.make_file(self.fd, destination)
+        except FileNotFoundError:
+            raise OSError(errno.ENOENT, f'error mounting "{bound}" to rootfs at "{destination}": no such file or directory') from None
+        return openat2.make_folders(self.fd, destination)
+
+    def _refuse_inside_proc(self, found: str) -> None:
+        inside = found.removeprefix(self.path)
+        if inside.startswith("/proc/") and inside not in _INSIDE_PROC:
+            raise ValueError(f"{inside!r} cannot be mounted because it is inside /proc")
+
+    def _bind(self, source: str, destination: str, place: str, options: mounts.Options) -> None:
+        mounts.mount(source, place, None, mounts.BIND | (options.flags & mounts.REC))
+        # the descriptor still names what is below the new mount
+        above = openat2.open_path(self.fd, destination)
+        try:
+            here = f"/proc/self/fd/{above}"
+            if options.propagation:
+                mounts.mount(None, here, None, options.propagation)
+            mounts.restrict(here, options.flags, recursive=options.recursive)
+        finally:
+            os.close(above)
+
+    def _cgroup(self, destination: str, place: str, options: mounts.Options) -> None:
+        if self.group.version == 2:
+            if self.own_cgroup_namespace:
+                try:
+                    mounts.mount("cgroup", place, "cgroup2", options.flags)
+                    return
+                except OSError as error:
+                    if error.errno not in (*_REFUSED, errno.EBUSY):
+                        raise
+            if self.group.unified:
+                bind = mounts.Options(())
+                bind.flags = options.flags | mounts.BIND
+                self._bind(self.group.unified, destination, place, bind)
+            return
+        writable = options.flags & ~mounts.RDONLY
+        mounts.mount("tmpfs", place, "tmpfs", writable, "mode=755")
+        bind = mounts.Options(())
+        bind.flags = options.flags | mounts.BIND
+        for controller, folder in self.group.paths.items():
+            hierarchy = folder[len("/sys/fs/cgroup/") :].partition("/")[0]
+            name = controller.removeprefix("name=")
+            if name != hierarchy:
+                self._link(destination, name, hierarchy)
+        for folder in self.group.folders():
+            hierarchy = folder[len("/sys/fs/cgroup/") :].partition("/")[0]
+            inner = f"{destination}/{hierarchy}"
+            made = openat2.make_folders(self.fd, inner)
+            try:
+                self._bind(folder, inner, f"/proc/self/fd/{made}", bind)
+            finally:
+                os.close(made)
+
+    def _link(self, folder: str, name: str, target: str) -> None:
+        fd = openat2.make_folders(self.fd, folder)
+        try:
+            os.symlink(target, name, dir_fd=fd)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(fd)
+
+    # Devices
+
+    def make_devices(self, devices: Iterable[Mapping[str, Any]]) -> None:
+        """The nodes and links of /dev. Where mknod(2) is refused (user namespaces) the host's node is bound."""
+        for path, major, minor in _DEFAULT_DEVICES:
+            self._make_device({"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666})
+        for device in devices:
+            self._make_device(device)
+        for name, target in _LINKS:
+            self._link("/dev", name, target)
+        self._link("/dev", "ptmx", "pts/ptmx")
+        if os.path.exists("/proc/kcore"):
+            self._link("/dev", "core", "/proc/kcore")
+
+    def _make_device(self, device: Mapping[str, Any]) -> None:
+        folder, name = os.path.split(device["path"])
+        kind = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}[device["type"]]
+        mode = (device.get("fileMode") or 0o666) & 0o7777
+        here = openat2.make_folders(self.fd, folder)
+        try:
+            try:
+                os.mknod(name, kind | mode, os.makedev(device.get("major") or 0, device.get("minor") or 0), dir_fd=here)
+                owner = (device.get("uid") or 0, device.get("gid") or 0)
+                if owner != (0, 0):
+                    os.chown(name, *owner, dir_fd=here, follow_symlinks=False)
+            except FileExistsError:
+                pass
+            except OSError as error:
+                if error.errno not in _REFUSED:
+                    raise
+                self._bind_device(device.get("hostPath") or device["path"], device["path"])
+        finally:
+            os.close(here)
+
+    def _bind_device(self, source: str, path: str) -> None:
+        target = openat2.make_file(self.fd, path)
+        try:
+            mounts.mount(source, f"/proc/self/fd/{target}", None, mounts.BIND)
+        finally:
+            os.close(target)
+
+    def bind_console(self, terminal: str) -> None:
+        """The terminal on /dev/console, which exists only then."""
+        self._bind_device(terminal, "/dev/console")
+
+    # Covered paths
+
+    def mask(self, path: str) -> None:
+        """Nothing to be seen there: /dev/null on a file, an empty read-only tmpfs on a folder; a missing path is fine."""
+        try:
+            target = openat2.open_path(self.fd, path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            place = f"/proc/self/fd/{target}"
+            if not stat.S_ISDIR(os.fstat(target).st_mode):
+                mounts.mount("/dev/null", place, None, mounts.BIND)
+            elif self._empty is not None:
+                mounts.mount(self._empty, place, None, mounts.BIND)
+                self._restrict(path, mounts.RDONLY)
+            else:
+                flags = mounts.RDONLY | mounts.NOSUID | mounts.NODEV | mounts.NOEXEC
+                mounts.mount("tmpfs", place, "tmpfs", flags, "nr_blocks=1,nr_inodes=1,mode=755")
+                self._empty = os.path.join(self.path, os.readlink(place).removeprefix(self.path).lstrip("/"))
+        finally:
+            os.close(target)
+
+    def mask_globs(self, patterns: Iterable[str]) -> None:
+        """`/etc/ssh/ssh_host_*`: one star in the last part."""
+        for pattern in patterns:
+            folder, last = os.path.split(pattern)
+            head, _, tail = last.partition("*")
+            try:
+                fd = openat2.openat2(self.fd, folder, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError:
+                continue
+            try:
+                found = os.listdir(fd)
+            finally:
+                os.close(fd)
+            for name in found:
+                if name.startswith(head) and name.endswith(tail) and len(name) >= len(head) + len(tail):
+                    self.mask(f"{folder}/{name}")
+
+    def make_readonly(self, path: str) -> None:
+        """Bound on itself, read-only; a missing path is fine."""
+        try:
+            target = openat2.open_path(self.fd, path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            place = f"/proc/self/fd/{target}"
+            mounts.mount(place, place, None, mounts.BIND | mounts.REC)
+        finally:
+            os.close(target)
+        self._restrict(path, mounts.RDONLY)
+
+    def _restrict(self, path: str, flags: int) -> None:
+        fd = openat2.open_path(self.fd, path)
+        try:
+            mounts.restrict(f"/proc/self/fd/{fd}", flags)
+        finally:
+            os.close(fd)
+
+    # The end
+
+    def enter(self, *, readonly: bool) -> None:
+        """pivot_root(2) without a folder for the old root: both lie on `/` for a moment, then the old one goes."""
+        if readonly:
+            mounts.restrict(self.path, mounts.RDONLY)
+        os.chdir(self.path)
+        mounts.pivot_root(".", ".")
+        mounts.mount(None, ".", None, mounts.SLAVE | mounts.REC)  # so that the umount is not seen outside
+        mounts.umount(".", mounts.DETACH)
+        os.chdir("/")
+        os.close(self.fd)
+
+
+def _new_file_system(kind: str, source: str, place: str, options: mounts.Options) -> None:
+    data = options.data
+    try:
+        mounts.mount(source, place, kind, options.flags, data)
+    except OSError as error:
+        if kind == "devpts" and error.errno == errno.EINVAL:
+            # a user namespace without gid 5
+            data = ",".join(word for word in data.split(",") if not word.startswith("gid="))
+            mounts.mount(source, place, kind, options.flags, data)
+        elif kind == "sysfs" and error.errno in _REFUSED:
+            # the network namespace belongs to an outer user namespace: the outer /sys, with the same limits
+            mounts.mount("/sys", place, None, mounts.BIND | mounts.REC)
+        else:
+            raise
+    if options.propagation:
+        mounts.mount(None, place, None, options.propagation)
+
+
+def is_bind_on(entry: Mapping[str, Any], destination: str) -> bool:
+    words = (entry.get("type"), *(entry.get("options") or ()))
+    return entry["destination"].rstrip("/") == destination and ("bind" in words or "rbind" in words)
+
+
+def cut_propagation(config: Mapping[str, Any], bundle: str) -> None:
+    """From here no mount made in this namespace is seen outside, unless the config asks for a shared root (rshared binds)."""
+    wanted = (config.get("linux") or {}).get("rootfsPropagation") or "rslave"
+    if "shared" not in wanted:
+        mounts.mount(None, "/", None, mounts.SLAVE | mounts.REC)
+        return
+    # a shared parent would show the root's own mounts to the host; pivot_root refuses one as well
+    path = bundle
+    while True:
+        try:
+            mounts.mount(None, path, None, mounts.PRIVATE)
+            return
+        except OSError as error:
+            if error.errno != errno.EINVAL or path == "/":
+                raise
+        path = os.path.dirname(path)
+
+
+def mount_root(launch: Mapping[str, Any], bundle: str) -> str:
+    """Mounts the overlay, or binds `root.path` on itself; returns the path."""
+    config, overlay = launch["config"], launch.get("overlay")
+    path = (config.get("root") or {}).get("path") or "rootfs"
+    path = os.path.normpath(os.path.join(bundle, path))
+    if overlay is None:
+        mounts.mount(path, path, None, mounts.BIND | mounts.REC)
+        return path
+    os.makedirs(path, exist_ok=True)
+    _mount_overlay(path, overlay)
+    return path
+
+
+def _mount_overlay(path: str, overlay: Mapping[str, Any]) -> None:
+    lower = list(reversed(overlay["lower"]))
+    words: list[tuple[str, str | None]] = []
+    if overlay.get("upper"):
+        words += [("upperdir", overlay["upper"]), ("workdir", overlay["work"])]
+    words += [(word, None) for word in ("userxattr", "volatile") if overlay.get(word) and (word != "volatile" or overlay.get("upper"))]
+    if len(lower) == 1 and not overlay.get("upper"):
+        mounts.mount(lower[0], path, None, mounts.BIND | mounts.REC)  # overlayfs wants two layers; a plain read-only bind is the same
+        mounts.restrict(path, mounts.RDONLY)
+        return
+    shared = os.path.commonpath(lower) if len(lower) > 1 else ""
+    names = [os.path.relpath(one, shared) for one in lower] if shared not in ("", "/") else lower
+    data = "lowerdir=" + ":".join(_escaped(one) for one in names)
+    for key, value in words:
+        data += f",{key}" if value is None else f",{key}={_escaped(value, colon=False)}"
+    if len(os.fsencode(data)) >= _PAGE - 1:
+        mounts.overlay_by_fsconfig(path, lower, words)
+        return
+    before = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    try:
+        if names is not lower:
+            os.chdir(shared)
+        mounts.mount("overlay", path, "overlay", 0, data)
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+def _escaped(path: str, *, colon: bool = True) -> str:
+    path = path.replace("\\", "\\\\").replace(",", "\\,")
+    return path.replace(":", "\\:") if colon else path
+
+
+def make_working_folder(path: str) -> None:
+    """Inside the entered root: mkdir -p, root:root 0755."""
+    if not os.path.isdir(path):
+        os.makedirs(path, 0o755, exist_ok=True)
+
+
+def covered(config: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[str]]:
+    linux = config.get("linux") or {}
+    return linux.get("maskedPaths") or (), linux.get("readonlyPaths") or ()

@@ -1,0 +1,424 @@
+"""The zygote: a small, single-threaded process that forks monitors, execs and helpers, and reaps what falls to it.
+
+Forked (or started) before anything heavy is imported; it must never start a thread nor import asyncio. It is the subreaper and
+outlives the engine: when a monitor is killed, its container's first process becomes our child, a second monitor takes over its
+output (we hold the descriptors too), and we record the exit status. It ends when no client and no container is left.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import _socket
+import ctypes
+import gc
+import os
+import select
+import sys
+
+from compose_lite.linux import cgroups, pidfd, unix
+from compose_lite.linux.syscall import call, prctl, syscall
+from compose_lite.runtime import container, execin, init, messages, monitor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any, NoReturn
+
+_SOCKET_NAME = "zygote.sock"
+_SET_CHILD_SUBREAPER, _SET_NAME = 36, 15
+_SFD_FLAGS = 0o2004000  # SFD_CLOEXEC | SFD_NONBLOCK
+_MOST_STRAYS = 1024
+
+
+class _Held:
+    """What the zygote knows of one container: enough to replace its monitor."""
+
+    __slots__ = ("bundle", "id", "monitor", "outputs", "pid", "status")
+
+    def __init__(self, id: str, bundle: str, monitor_pid: int) -> None:
+        self.id, self.bundle, self.monitor = id, bundle, monitor_pid
+        self.pid = 0
+        self.outputs: list[int] = []
+        self.status: int | None = None  # of the first process, once it fell to us and ended
+
+
+class _Asked:
+    """A fork that still owes a client an answer."""
+
+    __slots__ = ("client", "exec_id", "id", "number")
+
+    def __init__(self, client: _socket.socket, number: int, id: str, exec_id: str = "") -> None:
+        self.client, self.number, self.id, self.exec_id = client, number, id, exec_id
+
+
+class Zygote:
+    def __init__(self, sock: _socket.socket, run: str) -> None:
+        self.run = run
+        self.epoll = select.epoll()
+        self.clients: dict[int, _socket.socket] = {}
+        self.held: dict[int, _Held] = {}  # by the monitor's pid
+        self.orphans: dict[int, _Held] = {}  # by the first process's pid, its monitor having been killed
+        self.asked: dict[int, _Asked] = {}  # by the fork's pid
+        self.running: dict[int, _Asked] = {}  # execs and spawned helpers, by pid
+        self.strays: dict[int, int] = {}  # statuses of children that nobody has told us of yet
+        self.report, self.report_end = unix.socketpair()
+        self.signals = _child_signals()
+        self.listener = unix.listen(f"{run}/{_SOCKET_NAME}")
+        for fd in (self.report.fileno(), self.signals, self.listener.fileno()):
+            self.epoll.register(fd, select.EPOLLIN)
+        self._add(sock)
+
+    def _add(self, sock: _socket.socket) -> None:
+        sock.setblocking(True)
+        self.clients[sock.fileno()] = sock
+        self.epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def serve(self) -> None:
+        while self.clients or self.held or self.orphans:
+            for fd, _ in self.epoll.poll():
+                if fd in self.clients:
+                    self._hear(self.clients[fd])
+                elif fd == self.report.fileno():
+                    self._hear_report()
+                elif fd == self.signals:
+                    os.read(fd, 128 * 32)
+                    self._reap()
+                elif fd == self.listener.fileno():
+                    self._add(unix.accept(self.listener))
+        try:
+            os.unlink(f"{self.run}/{_SOCKET_NAME}")
+        except OSError:
+            pass
+
+    # Requests
+
+    def _hear(self, client: _socket.socket) -> None:
+        try:
+            data, fds = unix.receive(client)
+            if data == messages.LONG:
+                data = _whole_file(fds.pop(0))
+        except OSError:
+            data, fds = b"", []
+        if not data:
+            self.epoll.unregister(client.fileno())
+            del self.clients[client.fileno()]
+            client.close()
+            return
+        try:
+            header, body = messages.split(data)
+            self._do(client, header, body, dict(zip(header.get("names") or (), fds, strict=True)))
+        except (ValueError, KeyError, OSError) as error:
+            _answer(client, {"re": _number(data), "error": {"status": 128, "says": f"the zygote cannot do that: {error}"}})
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _do(self, client: _socket.socket, header: dict[str, Any], body: bytes, fds: dict[str, int]) -> None:
+        operation, number = header["op"], header["n"]
+        if operation == "hello":
+            _answer(client, {"v": messages.VERSION, "pid": os.getpid()})
+        elif operation == "connect":
+            self._add(_socket.socket(fileno=os.dup(fds["client"])))
+            _answer(client, {"re": number})
+        elif operation == "create":
+            pid = self._fork(client, fds)
+            if pid == 0:
+                _birth(header, body, fds, client, self.report_end)
+            self.held[pid] = _Held(header["id"], header["bundle"], pid)
+            self.asked[pid] = _Asked(client, number, header["id"])
+        elif operation == "exec":
+            pid = self._fork(client, fds)
+            if pid == 0:
+                _exec(header, body, fds, client, self.report_end)
+            self.asked[pid] = _Asked(client, number, header["id"], header["exec"])
+        elif operation == "spawn":
+            pid = self._fork(client, fds, keep_client=False)
+            if pid == 0:
+                _helper(header, list(fds.values()))
+            self.running[pid] = _Asked(client, number, "")
+            _answer(client, {"re": number, "pid": pid})
+        else:
+            raise ValueError(f"unknown request {operation!r}")
+
+    def _fork(self, client: _socket.socket, fds: dict[str, int], *, keep_client: bool = True) -> int:
+        pid = os.fork()
+        if pid == 0:
+            kept = [*fds.values(), *([client.fileno(), self.report_end.fileno()] if keep_client else [])]
+            _repair_fork(kept)
+        return pid
+
+    def _hear_report(self) -> None:
+        """A monitor or exec child says which process it has started, before it could end unknown to us."""
+        data, fds = unix.receive(self.report)
+        found = messages.decode(data)
+        asked = self.asked.pop(found["by"], None)
+        if found["report"] == "container":
+            held = self.held.get(found["by"])
+            if held is None:
+                for fd in fds:
+                    os.close(fd)
+                return
+            held.pid, held.outputs = found["pid"], fds
+        elif found["report"] == "exec" and asked is not None:
+            self.running[found["pid"]] = asked
+            if found["pid"] in self.strays:
+                self._ended(found["pid"], self.strays.pop(found["pid"]))
+
+    # Ends
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            while self._report_waits():
+                self._hear_report()
+            self._ended(pid, os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+
+    def _report_waits(self) -> bool:
+        return bool(select.select([self.report.fileno()], [], [], 0)[0])
+
+    def _ended(self, pid: int, status: int) -> None:
+        asked = self.asked.pop(pid, None)
+        if pid in self.held:
+            self._monitor_ended(self.held.pop(pid), status, asked)
+        elif pid in self.orphans:
+            held = self.orphans[pid]
+            held.status = status
+            self._finish(held)
+        elif asked is not None:
+            if status != 0:  # else it has answered itself
+                says = f"the process that was to enter the container ended with status {status}"
+                _answer(asked.client, {"re": asked.number, "error": {"status": 128, "says": says}})
+        elif pid in self.running:
+            self._helper_ended(pid, self.running.pop(pid), status)
+        else:
+            if len(self.strays) >= _MOST_STRAYS:
+                self.strays.pop(next(iter(self.strays)))
+            self.strays[pid] = status
+
+    def _helper_ended(self, pid: int, asked: _Asked, status: int) -> None:
+        if asked.exec_id:
+            found = {"id": asked.id, "exec": asked.exec_id, "status": status, "oom": False, "at": _now()}
+            _answer(asked.client, {"exit": found})
+        else:
+            _answer(asked.client, {"spawn_exit": pid, "status": status})
+
+    def _monitor_ended(self, held: _Held, status: int, asked: _Asked | None) -> None:
+        if asked is not None and status != 0:
+            says = f"the container's monitor ended with status {status} before the container was ready"
+            _answer(asked.client, {"re": asked.number, "error": {"status": 128, "says": says}})
+        if status == 0 or not held.pid or os.path.exists(f"{held.bundle}/exit.json"):
+            if held.pid in self.orphans:  # a second monitor, whose container has ended and is drained
+                held.monitor = 0
+                self._finish(held)
+            else:
+                _close_all(held)
+            return
+        # It was killed; the container goes on.
+        self.orphans[held.pid] = held
+        if held.pid in self.strays:
+            held.status = self.strays.pop(held.pid)
+        elif not pidfd.start_time(held.pid):
+            held.status = monitor.UNKNOWN  # the monitor reaped it and was killed before it could say
+        self._replace_monitor(held)
+
+    def _replace_monitor(self, held: _Held) -> None:
+        held.monitor = 0
+        if held.status is None:
+            pid = os.fork()
+            if pid == 0:
+                _repair_fork(held.outputs)
+                _second_monitor(held)
+            held.monitor = pid
+            self.held[pid] = held
+        self._finish(held)
+
+    def _finish(self, held: _Held) -> None:
+        """Once the status is known and the second monitor has drained the output."""
+        if held.status is None or held.monitor:
+            return
+        del self.orphans[held.pid]
+        _close_all(held)
+        try:
+            state = messages.decode(container.read_state(held.bundle))
+            monitor.record_exit(held.bundle, state, held.status)
+        except (OSError, ValueError, KeyError):
+            pass  # the bundle was deleted meanwhile
+
+
+def _now() -> int:
+    import time
+
+    return time.time_ns()
+
+
+def _close_all(held: _Held) -> None:
+    for fd in held.outputs:
+        os.close(fd)
+    held.outputs = []
+
+
+def _number(data: bytes) -> int:
+    try:
+        return int(messages.split(data)[0]["n"])
+    except (ValueError, KeyError):
+        return 0
+
+
+def _answer(client: _socket.socket, message: dict[str, Any], fds: list[int] | None = None) -> None:
+    try:
+        unix.send(client, messages.encode(message), fds or ())
+    except OSError:
+        pass  # the client is gone; what was asked for is found by the next engine
+
+
+def _whole_file(fd: int) -> bytes:
+    with open(fd, "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+def _child_signals() -> int:
+    """signalfd(2) for SIGCHLD."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
+    mask = ctypes.c_uint64(1 << (_signal.SIGCHLD - 1))
+    return call("signalfd", -1, ctypes.byref(mask), _SFD_FLAGS)
+
+
+def _repair_fork(kept: list[int]) -> None:
+    """All that a fork of the zygote has to put right, in one place.
+
+    Descriptors: other clients, other containers' output, the zygote's own. Session: a signal to the zygote's group is not
+    meant for it. SIGCHLD is no longer read from a signalfd. Memory: nothing that was there before is looked at by the collector.
+    """
+    low = 3
+    for fd in sorted(set(kept)):
+        if fd > low:
+            syscall("close_range", low, fd - 1, 0)
+        low = max(low, fd + 1)
+    syscall("close_range", low, 0xFFFFFFFF, 0)
+    os.setsid()
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def _name(text: bytes) -> None:
+    prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value or 0)
+
+
+def _birth(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _socket.socket, report: _socket.socket) -> NoReturn:
+    """A monitor from its fork to its end."""
+    status = 1
+    try:
+        _name(b"cl-monitor")
+        number, bundle = header["n"], header["bundle"]
+        try:
+            born = container.give_birth(messages.decode(body), bundle, fds)
+        except init.StartError as error:
+            _refuse(client, report, number, error.status, error.says)
+        except (OSError, ValueError, KeyError) as error:
+            _refuse(client, report, number, 128, error.strerror or str(error) if isinstance(error, OSError) else f"{error!r}")
+        else:
+            container.write_json(bundle, "state.json", born.state)
+            outputs = list(born.outputs)
+            unix.send(report, messages.encode({"report": "container", "by": os.getpid(), "pid": born.pid}), outputs)
+            loop = monitor.Monitor(born, bundle, parent=True)
+            state = born.state
+            answer = {key: state[key] for key in ("pid", "start", "monitor", "monitor_start")}
+            _answer(client, answer | {"re": number, "unmet": born.unmet})
+            client.close()
+            report.close()
+            monitor.record_exit(bundle, state, loop.serve())
+        status = 0
+    finally:
+        _end(status)
+
+
+def _refuse(client: _socket.socket, report: _socket.socket, number: int, status: int, says: str) -> None:
+    unix.send(report, messages.encode({"report": "nothing", "by": os.getpid(), "pid": 0}))
+    _answer(client, {"re": number, "error": {"status": status, "says": says}})
+
+
+def _exec(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _socket.socket, report: _socket.socket) -> NoReturn:
+    status = 1
+    try:
+        number = header["n"]
+        try:
+            pid, started, master = execin.enter(header, messages.decode(body), fds)
+        except init.StartError as error:
+            _answer(client, {"re": number, "error": {"status": error.status, "says": error.says}})
+        except (OSError, ValueError, KeyError) as error:
+            _answer(client, {"re": number, "error": {"status": 128, "says": str(error)}})
+        else:
+            _answer(client, {"re": number, "pid": pid, "start": started}, [master] if master >= 0 else None)
+            unix.send(report, messages.encode({"report": "exec", "by": os.getpid(), "pid": pid}))
+        status = 0
+    finally:
+        _end(status)
+
+
+def _second_monitor(held: _Held) -> NoReturn:
+    status = 1
+    try:
+        _name(b"cl-monitor")
+        monitor.take_over(held.bundle, messages.decode(container.read_state(held.bundle)), held.outputs)
+        status = 0
+    finally:
+        _end(status)
+
+
+def _helper(header: dict[str, Any], fds: list[int]) -> NoReturn:
+    """A clean process for a module's `main(fds, args)`."""
+    status = 1
+    try:
+        gc.enable()
+        module = header["module"]
+        __import__(module)
+        status = int(sys.modules[module].main(fds, header["args"]) or 0)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    finally:
+        _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """A fork ends here and never goes back into the zygote's loop."""
+    if sys.exc_info()[0] is not None and status:
+        sys.excepthook(*sys.exc_info())
+    try:
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def main(sock: socket.socket | _socket.socket, run: str) -> NoReturn:
+    """Serves the clients from `sock` on; for a fork of the family made before its heavy imports."""
+    own = _socket.socket(fileno=os.dup(sock.fileno()))
+    os.set_inheritable(own.fileno(), False)
+    os.chdir("/")
+    keep = own.fileno()
+    if keep > 3:
+        syscall("close_range", 3, keep - 1, 0)
+    syscall("close_range", max(keep + 1, 3), 0xFFFFFFFF, 0)
+    for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
+        _signal.signal(number, _signal.SIG_IGN)
+    prctl(_SET_CHILD_SUBREAPER, 1)
+    _name(b"cl-zygote")
+    cgroups.layout()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    status = 1
+    try:
+        Zygote(own, run).serve()
+        status = 0
+    finally:
+        _end(status)
+
+
+def serve() -> NoReturn:
+    """A fresh interpreter's start: `... <descriptor> <run folder>`."""
+    main(_socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
