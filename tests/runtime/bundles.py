@@ -47,7 +47,7 @@ def busybox_root(folder: Path) -> Path:
     for name in ("bin", "etc", "tmp", "root"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(program, folder / "bin/busybox")
-    for applet in ("sh", "true", "false", "cat", "ls", "sleep", "id", "echo", "tty", "ps", "kill", "hostname", "stty", "head", "yes", "mount", "wc"):
+    for applet in ("sh", "true", "false", "cat", "ls", "sleep", "id", "echo", "tty", "ps", "kill", "hostname", "stty", "head", "yes"):
         with contextlib.suppress(FileExistsError):
             (folder / "bin" / applet).symlink_to("busybox")
     (folder / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
