@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,12 @@ def test_loading_needs_no_graph_library() -> None:
     for file in folder.rglob("*.py"):
         names = {a.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import) for a in node.names}
         assert "networkx" not in names
+
+
+def test_every_error_has_a_page() -> None:
+    root = Path(__file__).parents[2]
+    sources = [*(root / "compose_lite/spec").rglob("*.py"), root / "compose_lite/graph/services.py"]
+    sources.append(root / "compose_lite/project/configtext.py")
+    codes = {code for file in sources for code in re.findall(r'(?:Error|_Told)\(\s*"([a-z-]+)",', file.read_text())}
+    assert len(codes) > 30
+    assert codes <= {page.stem for page in (root / "docs/errors").glob("*.md")}
