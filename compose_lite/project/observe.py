@@ -1,0 +1,103 @@
+"""What exists of a project: the only reading before a plan is made. By labels, as Docker Compose finds its things."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compose_lite import ids
+from compose_lite.api.protocol import Engine
+
+Document = dict[str, Any]
+_HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One container. state: Docker's word (created, running, exited, ...); health: "", starting, healthy, unhealthy."""
+
+    id: str
+    name: str
+    service: str
+    number: int
+    state: str
+    health: str
+    exit_code: int
+    image: str
+    image_id: str
+    labels: Mapping[str, str]
+    document: Document = field(compare=False, repr=False)
+
+    @property
+    def config_hash(self) -> str:
+        return self.labels.get(ids.CONFIG_HASH, "")
+
+    @property
+    def oneoff(self) -> bool:
+        return self.labels.get(ids.ONEOFF) == "True"
+
+    @property
+    def running(self) -> bool:
+        return self.state in ("running", "paused", "restarting")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """networks and volumes: by the engine's name."""
+
+    containers: tuple[Seen, ...] = ()
+    networks: Mapping[str, Document] = field(default_factory=dict)
+    volumes: Mapping[str, Document] = field(default_factory=dict)
+
+    def of(self, service: str) -> list[Seen]:
+        """The service's containers by number, one-offs left out."""
+        return sorted((c for c in self.containers if c.service == service and not c.oneoff), key=lambda c: (c.number, c.name))
+
+
+def project_filter(project: str) -> dict[str, list[str]]:
+    return {"label": [f"{ids.PROJECT}={project}"]}
+
+
+async def observe(engine: Engine, project: str) -> Snapshot:
+    """Everything with the project's label."""
+    wanted = project_filter(project)
+    containers = await engine.containers(all=True, filters=wanted)
+    networks = await engine.networks(filters=wanted)
+    volumes = await engine.volumes(filters=wanted)
+    return Snapshot(
+        tuple(seen(c) for c in containers),
+        {n["Name"]: n for n in networks},
+        {v["Name"]: v for v in volumes},
+    )
+
+
+async def containers_of(
+    engine: Engine, project: str, services: Sequence[str] = (), *, oneoff: bool | None = False, all: bool = True
+) -> list[Seen]:
+    """The project's containers by service and number. oneoff: True for those of `run` alone, None for both."""
+    found = [seen(c) for c in await engine.containers(all=all, filters=project_filter(project))]
+    kept = [c for c in found if (oneoff is None or c.oneoff == oneoff) and (not services or c.service in services)]
+    return sorted(kept, key=lambda c: (c.service, c.oneoff, c.number, c.name))
+
+
+def seen(document: Document) -> Seen:
+    """A row of GET /containers/json."""
+    labels = document.get("Labels") or {}
+    status = document.get("Status") or ""
+    health = _HEALTH.search(status)
+    code = re.match(r"Exited \((-?\d+)\)", status)
+    return Seen(
+        id=document["Id"],
+        name=(document.get("Names") or ["/"])[0].lstrip("/"),
+        service=labels.get(ids.SERVICE, ""),
+        number=int(labels.get(ids.NUMBER) or 0),
+        state=document.get("State") or "",
+        health=health[1].removeprefix("health: ") if health else "",
+        exit_code=int(code[1]) if code else 0,
+        image=document.get("Image") or "",
+        image_id=document.get("ImageID") or "",
+        labels=labels,
+        document=document,
+    )

@@ -1,0 +1,272 @@
+"""Wanted against seen -> Plan. Pure: equal arguments, equal plan.
+
+A container is recreated when its configuration hash or its image differs, or when a wish says so; it is kept otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compose_lite import __version__, ids
+from compose_lite.errors import ProjectError, nearest
+from compose_lite.graph.services import needs, start_order, with_dependencies
+from compose_lite.project.confighash import network_hash, service_hash, volume_hash
+from compose_lite.project.containerspec import container_name
+from compose_lite.project.observe import Seen, Snapshot
+from compose_lite.project.plan import (
+    AwaitCondition,
+    CreateContainer,
+    CreateNetwork,
+    CreateVolume,
+    Keep,
+    Plan,
+    RemoveContainer,
+    StartContainer,
+    StopContainer,
+)
+from compose_lite.spec.models.project import Project, place
+from compose_lite.spec.models.service import Service
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a command line asks for beside the project. scale: service -> containers. images: service -> image id."""
+
+    services: tuple[str, ...] = ()
+    scale: Mapping[str, int] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    force_recreate: bool = False
+    no_recreate: bool = False
+    always_recreate_deps: bool = False
+    no_deps: bool = False
+    start: bool = True
+    remove_orphans: bool = False
+    ignore_orphans: bool = False
+
+
+def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
+    """The steps that bring the wished services, and what they need, to where they should be."""
+    plan = Plan()
+    chosen = _chosen(project, wishes)
+    ground = [*_networks(project, snapshot, chosen, plan), *_volumes(project, snapshot, chosen, plan)]
+    _orphans(project, snapshot, wishes, plan)
+    created: dict[str, list[int]] = {}  # service -> its create steps
+    instances: dict[str, list[tuple[str, str, bool]]] = {}  # service -> (name, id if kept, running)
+    replaced: set[str] = set()
+    for name in chosen:
+        service = project.services[name]
+        if service.provider is not None:
+            continue
+        sharing = [other for other in _shares(service) if other in replaced]
+        created[name], instances[name] = _containers(
+            project, service, snapshot, wishes, plan, [*ground, *_flat(created, _shares(service))], sharing
+        )
+        if created[name] and any(
+            isinstance(plan.steps[n - 1].step, CreateContainer) and plan.steps[n - 1].step.replaces for n in created[name]
+        ):  # type: ignore[union-attr]
+            replaced.add(name)
+    if wishes.start:
+        _starts(project, chosen, created, instances, replaced, plan)
+    return plan
+
+
+def _chosen(project: Project, wishes: Wishes) -> list[str]:
+    if not wishes.services:
+        return start_order(project)
+    for name in wishes.services:
+        if name not in project.services:
+            raise ProjectError("no-such-service", f"no such service: {name}", remedy=nearest(name, project.services))
+    if wishes.no_deps:
+        return [n for n in start_order(project) if n in wishes.services]
+    return with_dependencies(project, wishes.services)
+
+
+def _flat(created: Mapping[str, list[int]], names: Sequence[str]) -> list[int]:
+    return [n for name in names for n in created.get(name, ())]
+
+
+def _shares(service: Service) -> list[str]:
+    """Services whose containers must exist first: their namespaces or volumes are used."""
+    found = [v.removeprefix("service:") for v in (service.network_mode, service.ipc, service.pid) if v.startswith("service:")]
+    return found + [v.split(":")[0] for v in service.volumes_from if not v.startswith("container:")]
+
+
+def _networks(project: Project, snapshot: Snapshot, chosen: Sequence[str], plan: Plan) -> list[int]:
+    used = {key for name in chosen if not project.services[name].network_mode for key in project.services[name].networks}
+    steps = []
+    for key in sorted(used):
+        network = project.networks[key]
+        if network.external:
+            continue
+        if network.name in snapshot.networks:
+            label = (snapshot.networks[network.name].get("Labels") or {}).get(ids.CONFIG_HASH)
+            if label and label != network_hash(network):
+                plan.warnings.append(f"network {network.name!r} was created with another configuration; `down` and `up` apply the new one")
+            continue
+        steps.append(plan.add(CreateNetwork(network.name, network_body(project, key))))
+    return steps
+
+
+def network_body(project: Project, key: str) -> Document:
+    """POST /networks/create."""
+    network = project.networks[key]
+    pools = [
+        {"Subnet": p.subnet, "Gateway": p.gateway, "IPRange": p.ip_range, "AuxiliaryAddresses": p.aux_addresses or None}
+        for p in network.ipam.config
+    ]
+    labels = {
+        **network.labels,
+        ids.PROJECT: project.name,
+        ids.NETWORK: key,
+        ids.CONFIG_HASH: network_hash(network),
+        ids.VERSION: __version__,
+    }
+    body: Document = {
+        "Name": network.name,
+        "Driver": network.driver or "bridge",
+        "Options": network.driver_opts or None,
+        "Internal": network.internal,
+        "Attachable": network.attachable,
+        "Labels": labels,
+    }
+    if pools or network.ipam.driver:
+        kept = [{k: v for k, v in p.items() if v} for p in pools]
+        body["IPAM"] = {"Driver": network.ipam.driver or "default", "Config": kept}
+    for name, value in (("EnableIPv4", network.enable_ipv4), ("EnableIPv6", network.enable_ipv6)):
+        if value is not None:
+            body[name] = value
+    return body
+
+
+def _volumes(project: Project, snapshot: Snapshot, chosen: Sequence[str], plan: Plan) -> list[int]:
+    used = {v.source for name in chosen for v in project.services[name].volumes if v.type == "volume" and v.source in project.volumes}
+    steps = []
+    for key in sorted(used):
+        volume = project.volumes[key]
+        if not volume.external and volume.name not in snapshot.volumes:
+            labels = {
+                **volume.labels,
+                ids.PROJECT: project.name,
+                ids.VOLUME: key,
+                ids.CONFIG_HASH: volume_hash(volume),
+                ids.VERSION: __version__,
+            }
+            body = {"Name": volume.name, "Driver": volume.driver or "local", "DriverOpts": volume.driver_opts or None, "Labels": labels}
+            steps.append(plan.add(CreateVolume(volume.name, body)))
+    return steps
+
+
+def _orphans(project: Project, snapshot: Snapshot, wishes: Wishes, plan: Plan) -> None:
+    known = project.all_services()
+    orphans = [c for c in snapshot.containers if c.service not in known and not c.oneoff]
+    if not orphans or wishes.ignore_orphans:
+        return
+    if not wishes.remove_orphans:
+        names = " ".join(c.name for c in orphans)
+        plan.warnings.append(
+            f"Found orphan containers ([{names}]) for this project. If you removed or renamed this service in your compose file, "
+            "you can run this command with the --remove-orphans flag to clean it up."
+        )
+        return
+    for container in orphans:
+        stop = plan.add(StopContainer(container.id, container.name, container.service, "orphan")) if container.running else 0
+        plan.add(RemoveContainer(container.id, container.name, container.service, "orphan"), [stop] if stop else [])
+
+
+def _containers(
+    project: Project, service: Service, snapshot: Snapshot, wishes: Wishes, plan: Plan, ground: list[int], sharing: Sequence[str]
+) -> tuple[list[int], list[tuple[str, str, bool]]]:
+    """Create, recreate, keep and remove steps of one service; (their numbers, the instances that will be there)."""
+    seen = snapshot.of(service.name)
+    wanted = wishes.scale.get(service.name, service.replicas)
+    if service.container_name and wanted > 1:
+        raise ProjectError(
+            "scale-container-name",
+            f"WARNING: The {service.name!r} service is using the custom container name {service.container_name!r}. "
+            "Docker requires each container to have a unique name. Remove the custom name to scale the service",
+            place=place(project, ("services", service.name, "container_name")),
+        )
+    # obsolete ones go first when there are too many, then the highest numbers
+    ranked = sorted(seen, key=lambda c: (bool(_difference(c, service, wishes, sharing)), c.number))
+    kept, surplus = ranked[:wanted], ranked[wanted:]
+    steps: list[int] = []
+    there: list[tuple[str, str, bool]] = []
+    for container in surplus:
+        stop = plan.add(StopContainer(container.id, container.name, service.name, "scaled down")) if container.running else 0
+        steps.append(plan.add(RemoveContainer(container.id, container.name, service.name, "scaled down"), [stop] if stop else []))
+    for container in sorted(kept, key=lambda c: c.number):
+        because = _difference(container, service, wishes, sharing)
+        if because:
+            name = container_name(project, service, container.number)
+            steps.append(plan.add(CreateContainer(service.name, container.number, name, container.id, container.name, because), ground))
+            there.append((name, "", False))
+        else:
+            there.append((container.name, container.id, container.running))
+            if container.running or not wishes.start:
+                plan.add(Keep(service.name, container.name, container.id))
+    number = max((c.number for c in kept), default=0)
+    for _ in range(wanted - len(kept)):
+        number += 1
+        name = container_name(project, service, number)
+        steps.append(plan.add(CreateContainer(service.name, number, name), ground))
+        there.append((name, "", False))
+    return steps, there
+
+
+def _difference(container: Seen, service: Service, wishes: Wishes, sharing: Sequence[str]) -> str:
+    """Why the container must be made anew; empty if it need not be."""
+    if wishes.no_recreate:
+        return ""
+    if wishes.force_recreate and (not wishes.services or service.name in wishes.services or wishes.always_recreate_deps):
+        return "forced"
+    if wishes.always_recreate_deps and wishes.services and service.name not in wishes.services:
+        return "forced"
+    if container.config_hash != service_hash(service):
+        return "configuration changed"
+    wanted = wishes.images.get(service.name)
+    if wanted and container.labels.get(ids.IMAGE, container.image_id) not in (wanted, ""):
+        return "image changed"
+    if sharing:
+        return f"shares with {sharing[0]}, which is recreated"
+    if container.state in ("removing", "dead"):
+        return f"is {container.state}"
+    return ""
+
+
+def _starts(
+    project: Project,
+    chosen: Sequence[str],
+    created: Mapping[str, list[int]],
+    instances: Mapping[str, list[tuple[str, str, bool]]],
+    replaced: set[str],
+    plan: Plan,
+) -> None:
+    """Start steps behind every create step (nothing starts while something cannot even be made) and their conditions."""
+    barrier = [n for steps in created.values() for n in steps]
+    started: dict[str, list[int]] = {}
+    for name in chosen:
+        if name not in instances:
+            continue
+        service, waits = project.services[name], []
+        pending = [i for i in instances[name] if not i[2]]
+        restarted = [o for o, d in needs(service).items() if d.restart and o in replaced and name not in replaced]
+        for container_name_, id_, running in instances[name]:
+            if running and restarted:
+                stop = plan.add(StopContainer(id_, container_name_, name, f"{restarted[0]} is recreated"), _flat(created, restarted))
+                pending.append((container_name_, id_, False))
+                waits.append(stop)
+        if pending:
+            for other, dependency in needs(service).items():
+                if other not in instances:
+                    continue
+                names = tuple(n for n, _, _ in instances[other])
+                if dependency.condition == "service_started":
+                    waits += started.get(other, [])
+                else:
+                    step = AwaitCondition(name, other, dependency.condition, dependency.required, names)
+                    waits.append(plan.add(step, [*barrier, *started.get(other, [])]))
+        started[name] = [plan.add(StartContainer(name, n, i), [*barrier, *waits]) for n, i, _ in pending]
