@@ -207,8 +207,7 @@ class _Reading:
         schema.check_form(tree, document.file)
         if "version" in tree:
             self.warn(
-                f"{document.file}: the attribute `version` is obsolete, it will be ignored, "
-                "please remove it to avoid potential confusion"
+                f"{document.file}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion"
             )
             del tree["version"]
         shortforms.make_long(tree, self.warn, lenient=not self.options.interpolate)

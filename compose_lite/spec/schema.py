@@ -151,14 +151,10 @@ DEPLOY = or_null(
         update_config=_UPDATE,
         resources=block(
             limits=block(cpus=AMOUNT, memory=STRING, pids=COUNT),
-            reservations=block(
-                cpus=AMOUNT, memory=STRING, generic_resources=_GENERIC, devices=array(block(("capabilities",), **_REQUEST))
-            ),
+            reservations=block(cpus=AMOUNT, memory=STRING, generic_resources=_GENERIC, devices=array(block(("capabilities",), **_REQUEST))),
         ),
         restart_policy=block(condition=STRING, delay=STRING, max_attempts=COUNT, window=STRING),
-        placement=block(
-            constraints=array(STRING), preferences=array(block(spread=STRING)), max_replicas_per_node=COUNT
-        ),
+        placement=block(constraints=array(STRING), preferences=array(block(spread=STRING)), max_replicas_per_node=COUNT),
     )
 )
 DEVELOP = or_null(
@@ -186,9 +182,7 @@ HEALTHCHECK = block(
     start_period=STRING,
     start_interval=STRING,
 )
-ENV_FILE = one_of(
-    STRING, array(one_of(STRING, strict_block(("path",), path=STRING, format=STRING, required=FLAG)))
-)
+ENV_FILE = one_of(STRING, array(one_of(STRING, strict_block(("path",), path=STRING, format=STRING, required=FLAG))))
 ATTACHMENT = block(
     aliases=ref("strings"),
     interface_name=STRING,
@@ -203,9 +197,7 @@ ATTACHMENT = block(
 PORT = one_of(
     NUMBER,
     STRING,
-    block(
-        name=STRING, mode=STRING, host_ip=STRING, target=COUNT, published=COUNT, protocol=STRING, app_protocol=STRING
-    ),
+    block(name=STRING, mode=STRING, host_ip=STRING, target=COUNT, published=COUNT, protocol=STRING, app_protocol=STRING),
 )
 MOUNT = one_of(
     STRING,
@@ -227,9 +219,7 @@ MOUNT = one_of(
         image=block(subpath=STRING),
     ),
 )
-_SCALAR_OR_LIST = one_of(
-    {"type": ["string", "number", "boolean"]}, array({"type": ["string", "number", "boolean"]})
-)
+_SCALAR_OR_LIST = one_of({"type": ["string", "number", "boolean"]}, array({"type": ["string", "number", "boolean"]}))
 SERVICE = block(
     annotations=ref("key_values"),
     attach=FLAG,
@@ -285,9 +275,7 @@ SERVICE = block(
     mem_reservation=COUNT,
     mem_swappiness=COUNT,
     memswap_limit=AMOUNT,
-    models=one_of(
-        ref("strings"), keyed(NAME, one_of(block(endpoint_var=STRING, model_var=STRING), NULL), strict=False)
-    ),
+    models=one_of(ref("strings"), keyed(NAME, one_of(block(endpoint_var=STRING, model_var=STRING), NULL), strict=False)),
     network_mode=STRING,
     networks=one_of(ref("strings"), keyed(NAME, one_of(ATTACHMENT, NULL))),
     oom_kill_disable=FLAG,

@@ -1,0 +1,141 @@
+"""`down`: stop and remove containers and networks; volumes and images on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+
+from compose_lite import ids
+from compose_lite.api.protocol import DockerEngine
+from compose_lite.cli.context import Context
+from compose_lite.cli.pflag import Command, arguments, flag, option
+from compose_lite.cli.progress import Plain, progress
+from compose_lite.errors import ApiError, UsageError
+from compose_lite.graph.services import stop_levels
+from compose_lite.project.converge import stop_container
+from compose_lite.project.observe import Seen, containers_of, project_filter
+
+COMMAND = Command(
+    "down",
+    "Stop and remove containers, networks",
+    (
+        arguments("services"),
+        flag("-v", "--volumes", help="Remove named volumes declared in the file and anonymous volumes attached to containers"),
+        flag("--remove-orphans", help="Remove containers for services not defined in the Compose file"),
+        option("--rmi", help='Remove images used by services ("local"|"all")'),
+        option("-t", "--timeout", type=int, help="Specify a shutdown timeout in seconds"),
+    ),
+)
+
+
+async def run(context: Context, services: Sequence[str], volumes: bool, remove_orphans: bool, rmi: str | None, timeout: int | None) -> None:
+    if rmi not in (None, "local", "all"):
+        raise UsageError("rmi", f'invalid value for --rmi: "{rmi}"', remedy="Say local or all.")
+    project, name = context.load_or_name()
+    engine, report = await context.engine(), progress(context)
+    orphans = remove_orphans or context.environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true")
+    everything = await containers_of(engine, name, oneoff=None)
+    known = project.all_services() if project else None
+    mine = [c for c in everything if known is None or orphans or c.service in known]
+    if services:
+        mine = [c for c in mine if c.service in services]
+    if not mine and not services and project is None and not await engine.networks(filters=project_filter(name)):
+        report.warn(f"No resource found to remove for project {name!r}.")
+    try:
+        await _remove_containers(engine, report, project, mine, timeout, volumes)
+        if not services:
+            await _remove_networks(engine, report, project, name)
+        if volumes:
+            await _remove_volumes(engine, report, project, name, services)
+        if rmi:
+            await _remove_images(engine, report, project, name, mine, rmi, services)
+    finally:
+        report.close()
+
+
+async def _remove_containers(
+    engine: DockerEngine, report: Plain, project: Any, containers: list[Seen], timeout: int | None, volumes: bool
+) -> None:
+    """Dependents first: level by level, each level side by side."""
+    levels = stop_levels(project.model_copy(update={"services": project.all_services()})) if project else []
+    ranked = {service: rank for rank, level in enumerate(levels) for service in level}
+    for rank in range(-1, len(levels)):
+        async with anyio.create_task_group() as group:
+            for container in containers:
+                if ranked.get(container.service, -1) == rank:
+                    service = project.all_services().get(container.service) if project else None
+                    group.start_soon(_remove_container, engine, report, container, service, timeout, volumes)
+
+
+async def _remove_container(engine: DockerEngine, report: Plain, container: Seen, service: Any, timeout: int | None, volumes: bool) -> None:
+    await stop_container(engine, report, container.id, container.name, service, timeout)
+    report.event("Container", container.name, "Removing")
+    try:
+        await engine.remove(container.id, force=True, volumes=volumes)
+    except ApiError as error:
+        if error.http_status not in (404, 409):
+            raise
+    report.event("Container", container.name, "Removed", done=True)
+
+
+async def _remove_networks(engine: DockerEngine, report: Plain, project: Any, name: str) -> None:
+    for network in await engine.networks(filters=project_filter(name)):
+        report.event("Network", network["Name"], "Removing")
+        try:
+            await engine.remove_network(network["Id"])
+        except ApiError as error:
+            if error.http_status == 404:
+                continue
+            if error.http_status != 403:
+                raise
+            report.event("Network", network["Name"], "Resource is still in use", done=True)
+            continue
+        report.event("Network", network["Name"], "Removed", done=True)
+
+
+async def _remove_volumes(engine: DockerEngine, report: Plain, project: Any, name: str, services: Sequence[str]) -> None:
+    external = {v.name for v in project.volumes.values() if v.external} if project else set()
+    used = {m.source for s in services for m in project.services[s].volumes} if project and services else None
+    for volume in await engine.volumes(filters=project_filter(name)):
+        key = (volume.get("Labels") or {}).get(ids.VOLUME, "")
+        if volume["Name"] in external or (used is not None and key not in used):
+            continue
+        report.event("Volume", volume["Name"], "Removing")
+        try:
+            await engine.remove_volume(volume["Name"])
+        except ApiError as error:
+            if error.http_status == 409:
+                report.event("Volume", volume["Name"], "Resource is still in use", done=True)
+                continue
+            if error.http_status != 404:
+                raise
+        report.event("Volume", volume["Name"], "Removed", done=True)
+
+
+async def _remove_images(
+    engine: DockerEngine, report: Plain, project: Any, name: str, containers: list[Seen], which: str, services: Sequence[str]
+) -> None:
+    """local: images without a name of their own; all: every image of the services."""
+    wanted: set[str] = set()
+    for service in project.all_services().values() if project else ():
+        if services and service.name not in services:
+            continue
+        if which == "all" or (not service.image and service.build is not None):
+            wanted.add(service.image_name(name))
+    if project is None:
+        wanted |= {c.image for c in containers if which == "all" or c.image.startswith(f"{name}-")}
+    for image in sorted(wanted):
+        report.event("Image", image, "Removing")
+        try:
+            await engine.remove_image(image)
+        except ApiError as error:
+            if error.http_status == 409:
+                report.event("Image", image, "Resource is still in use", done=True)
+                continue
+            if error.http_status != 404:
+                raise
+            report.event("Image", image, "Warning: No resource found to remove", done=True)
+            continue
+        report.event("Image", image, "Removed", done=True)

@@ -1,0 +1,68 @@
+"""`up`: create and start containers, attached or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from compose_lite.cli.context import Context
+from compose_lite.cli.pflag import Command, arguments, flag, option, options
+from compose_lite.cli.progress import progress
+from compose_lite.cli.upping import Upping, parse_scale
+from compose_lite.errors import UsageError
+
+COMMAND = Command(
+    "up",
+    "Create and start containers",
+    (
+        arguments("services"),
+        flag("-d", "--detach", help="Detached mode: run containers in the background"),
+        flag("--build", help="Build images before starting containers"),
+        flag("--no-build", help="Don't build an image, even if it's policy"),
+        option("--pull", default="", help='Pull image before running ("always"|"missing"|"never"|"build")'),
+        flag("--quiet-pull", help="Pull without printing progress information"),
+        flag("--quiet-build", help="Suppress the build output"),
+        options("--scale", help="Scale SERVICE to NUM instances"),
+        flag("--force-recreate", help="Recreate containers even if their configuration and image haven't changed"),
+        flag("--no-recreate", help="If containers already exist, don't recreate them"),
+        flag("--always-recreate-deps", help="Recreate dependent containers"),
+        flag("-V", "--renew-anon-volumes", help="Recreate anonymous volumes instead of retrieving data from the previous containers"),
+        flag("--no-deps", help="Don't start linked services"),
+        flag("--no-start", help="Don't start the services after creating them"),
+        flag("--remove-orphans", help="Remove containers for services not defined in the Compose file"),
+        option("-t", "--timeout", type=int, help="Shutdown timeout in seconds when attached or when containers are already running"),
+        flag("--wait", help="Wait for services to be running|healthy. Implies detached mode"),
+        option("--wait-timeout", type=int, help="Maximum duration in seconds to wait for the project to be running|healthy"),
+        flag("--abort-on-container-exit", help="Stops all containers if any container was stopped"),
+        flag("--abort-on-container-failure", help="Stops all containers if any container exited with failure"),
+        option("--exit-code-from", help="Return the exit code of the selected service container. Implies --abort-on-container-exit"),
+        options("--attach", help="Restrict attaching to the specified services"),
+        flag("--attach-dependencies", help="Automatically attach to log output of dependent services"),
+        options("--no-attach", help="Do not attach (stream logs) to the specified services"),
+        flag("--no-color", help="Produce monochrome output"),
+        flag("--no-log-prefix", help="Don't print prefix in logs"),
+        flag("--timestamps", help="Show timestamps"),
+        flag("-y", "--yes", help='Assume "yes" as answer to all prompts'),
+        flag("--menu", help="Enable interactive shortcuts when running attached"),
+        flag("-w", "--watch", help="Watch source code and rebuild/refresh containers when files are updated"),
+    ),
+)
+
+
+async def run(context: Context, services: Sequence[str], **o: Any) -> int:
+    if o["build"] and o["no_build"]:
+        raise UsageError("flags-together", "--build and --no-build are incompatible")
+    if o["force_recreate"] and o["no_recreate"]:
+        raise UsageError("flags-together", "--force-recreate and --no-recreate are incompatible")
+    attached = not (o["detach"] or o["wait"] or o["no_start"])
+    if o["detach"] and (o["attach"] or o["attach_dependencies"] or o["abort_on_container_exit"] or o["abort_on_container_failure"]):
+        says = "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach or --attach-dependencies"
+        raise UsageError("flags-together", says)
+    if o["exit_code_from"] and o["detach"]:
+        raise UsageError("flags-together", "--exit-code-from cannot be combined with --detach")
+    if o["watch"]:
+        raise UsageError("watch", "`up --watch` is not there yet", remedy="Run `compose-lite up -d` again after a change.")
+    project = context.load(services=services)
+    upping = Upping(context, project, progress(context), tuple(services), o)
+    upping.scale = parse_scale(o["scale"], project)
+    return await (upping.attached() if attached else upping.detached())

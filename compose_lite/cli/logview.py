@@ -1,0 +1,135 @@
+"""Output of containers, side by side: coloured prefixes, whole lines, in the order it comes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from compose_lite.api.protocol import DockerEngine
+from compose_lite.cli.context import Context
+from compose_lite.errors import ApiError
+from compose_lite.project.observe import seen
+
+_COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # cyan, yellow, green, magenta, blue and their bright ones
+
+
+@dataclass(slots=True)
+class LogView:
+    """Prints what containers write. group: where followers run."""
+
+    context: Context
+    engine: DockerEngine
+    prefix: bool = True
+    colour: bool = True
+    timestamps: bool = False
+    group: TaskGroup | None = None
+    services: Sequence[str] = ()
+    width: int = 0
+    following: dict[str, anyio.Event] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    async def follow_started(self, service: str, id: str) -> None:
+        """Called just before a container starts: nothing of its output is missed."""
+        if service in self.services:
+            document = await self.engine.container(id)
+            await self.follow(
+                id, document["Name"].lstrip("/"), service, since_now=bool(document["State"].get("StartedAt", "").startswith("2"))
+            )
+
+    async def follow(self, id: str, name: str, service: str, *, since_now: bool = False) -> None:
+        if id in self.following:
+            return
+        self.following[id] = anyio.Event()
+        assert self.group
+        self.width = max(self.width, len(self._label(name, service)))
+        self.group.start_soon(self._follow, id, self._label(name, service), since_now)
+
+    async def _follow(self, id: str, label: str, since_now: bool) -> None:
+        """Over restarts: the stream ends with the container, and is taken up again while the engine restarts it."""
+        try:
+            tail = "0" if since_now else None
+            since = None
+            while True:
+                try:
+                    document = await self.engine.container(id)
+                    if document["State"]["Status"] == "created":
+                        await anyio.sleep(0.01)
+                        continue
+                    tty = bool(document["Config"].get("Tty"))
+                    await self.show(id, label, follow=True, tail=tail, since=since, tty=tty)
+                    document = await self.engine.container(id)
+                except ApiError:
+                    return
+                state = document["State"]
+                if state["Status"] in ("exited", "dead") and not state.get("Restarting"):
+                    self._write(label, f"exited with code {state['ExitCode']}", note=True)
+                    return
+                since, tail = state["FinishedAt"] if state["FinishedAt"] > "0002" else None, None
+                await anyio.sleep(0.05)
+        finally:
+            self.following[id].set()
+
+    async def show(
+        self,
+        id: str,
+        label: str,
+        *,
+        follow: bool,
+        tail: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        tty: bool = False,
+    ) -> None:
+        """One container's log stream, line by line."""
+        pending = {1: b"", 2: b""}
+        async for stream, data in self.engine.logs(
+            id, follow=follow, tail=tail, since=since, until=until, timestamps=self.timestamps, tty=tty
+        ):
+            *lines, pending[stream] = (pending[stream] + data).split(b"\n")
+            for line in lines:
+                self._write(label, line.decode("utf-8", "replace"), error=stream == 2)
+            self.context.out.flush()
+        for stream, rest in pending.items():
+            if rest:
+                self._write(label, rest.decode("utf-8", "replace"), error=stream == 2)
+        self.context.out.flush()
+
+    async def until_all_ended(self) -> None:
+        """When no container that is followed runs any more."""
+        while True:
+            waiting = [e for e in self.following.values() if not e.is_set()]
+            if not waiting:
+                return
+            for event in waiting:
+                await event.wait()
+
+    def _label(self, name: str, service: str) -> str:
+        """`web-1`: the container's name without its project."""
+        found = re.search(rf"(?:^|[-_])({re.escape(service)}(?:-run)?[-_][0-9a-f]+)$", name)
+        return found[1] if found else name
+
+    def label_of(self, document: dict[str, object]) -> str:
+        row = seen(document)
+        return self._label(row.name, row.service)
+
+    def _write(self, label: str, line: str, *, error: bool = False, note: bool = False) -> None:
+        line = line.removesuffix("\r")
+        if note:
+            if self.prefix:
+                self.context.out.write(f"{self._coloured(label, label)} {line}\n")
+                self.context.out.flush()
+            return
+        start = self._coloured(label, f"{label:<{self.width}}  | ") if self.prefix else ""
+        self.context.out.write(f"{start}{line}\n")
+
+    def _coloured(self, label: str, text: str) -> str:
+        if not self.colour or self.context.environ.get("NO_COLOR") or self.context.options.ansi == "never":
+            return text
+        if self.context.options.ansi != "always" and not self.context.out.isatty():
+            return text
+        number = self._numbers.setdefault(label, len(self._numbers))
+        return f"\033[{_COLOURS[number % len(_COLOURS)]}m{text}\033[0m"

@@ -1,0 +1,123 @@
+"""Events of a running plan as live lines on a terminal, plain lines in a pipe, JSON, or nothing. Writes to stderr."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TextIO
+
+from compose_lite.cli.context import Context
+
+_RESET, _GREEN, _RED, _BLUE = "\033[0m", "\033[32m", "\033[31m", "\033[34m"
+_SIGNS = {"done": "✔", "failed": "✘", "working": "⠿"}
+
+
+class Plain:
+    """One line a change of state."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self._last: dict[str, str] = {}
+
+    def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
+        if self._last.get(kind + name) != status:
+            self._last[kind + name] = status
+            self.out.write(f" {kind} {name} {f'{status} {detail}'.rstrip()} \n")
+            self.out.flush()
+
+    def output(self, name: str, text: str) -> None:
+        self.out.write("".join(f"{name}  | {line}\n" for line in text.splitlines()))
+        self.out.flush()
+
+    def warn(self, text: str) -> None:
+        self.out.write(f"WARN: {text}\n")
+
+    def close(self) -> None:
+        pass
+
+
+class Json(Plain):
+    """One object a change of state."""
+
+    def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
+        row = {"id": f"{kind} {name}", "status": "Error" if failed else "Done" if done else "Working", "text": status}
+        self.out.write(json.dumps({**row, **({"details": detail} if detail else {})}) + "\n")
+        self.out.flush()
+
+
+class Quiet(Plain):
+    """Only warnings."""
+
+    def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
+        pass
+
+    def output(self, name: str, text: str) -> None:
+        pass
+
+
+class Live(Plain):
+    """A block of lines on a terminal, redrawn in place."""
+
+    def __init__(self, out: TextIO, *, colour: bool, height: int) -> None:
+        super().__init__(out)
+        self._rows: dict[str, tuple[str, str, str, float, float]] = {}
+        self._drawn = 0
+        self._colour, self._height = colour, height
+
+    def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
+        now = time.monotonic()
+        key = f"{kind} {name}"
+        since = self._rows[key][3] if key in self._rows else now
+        state = "failed" if failed else "done" if done else "working"
+        self._rows[key] = (state, status, detail, since, now)
+        self._draw()
+
+    def output(self, name: str, text: str) -> None:
+        self._erase()
+        super().output(name, text)
+        self._draw()
+
+    def warn(self, text: str) -> None:
+        self._erase()
+        super().warn(text)
+        self._draw()
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self.out.write(f"\033[{self._drawn}A\033[J")
+            self._drawn = 0
+
+    def _draw(self) -> None:
+        self._erase()
+        done = sum(r[0] == "done" for r in self._rows.values())
+        lines = [f"[+] Running {done}/{len(self._rows)}"]
+        shown = list(self._rows.items())
+        if len(shown) > self._height - 2:
+            shown = [r for r in shown if r[1][0] != "done"][: self._height - 2] or shown[-(self._height - 2) :]
+        for key, (state, status, detail, since, now) in shown:
+            colour = {"done": _GREEN, "failed": _RED, "working": _BLUE}[state] if self._colour else ""
+            reset = _RESET if colour else ""
+            lines.append(f" {colour}{_SIGNS[state]}{reset} {key}  {colour}{status}{reset} {detail}  {now - since:.1f}s")
+        self.out.write("".join(line + "\n" for line in lines))
+        self.out.flush()
+        self._drawn = len(lines)
+
+    def close(self) -> None:
+        self._drawn = 0
+
+
+def progress(context: Context, *, quiet: bool = False) -> Plain:
+    """The right one for the terminal, --progress and --ansi."""
+    import os
+
+    kind, terminal = context.options.progress, context.err.isatty()
+    if quiet or kind == "quiet":
+        return Quiet(context.err)
+    if kind == "json":
+        return Json(context.err)
+    dumb = context.environ.get("TERM", "dumb") == "dumb" or bool(context.environ.get("CI"))
+    if kind == "tty" or (kind == "auto" and terminal and not dumb and context.options.ansi != "never"):
+        height = os.get_terminal_size(2).lines if terminal else 24
+        colour = context.options.ansi != "never" and not context.environ.get("NO_COLOR")
+        return Live(context.err, colour=colour, height=height)
+    return Plain(context.err)

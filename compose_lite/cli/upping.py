@@ -1,0 +1,302 @@
+"""The work of `up` and `create`: images, ports, plan, converge; then waiting, or showing the logs until the end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from compose_lite.api.protocol import DockerEngine
+from compose_lite.cli.context import Context
+from compose_lite.cli.logview import LogView
+from compose_lite.cli.progress import Plain
+from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
+from compose_lite.graph.services import with_dependencies
+from compose_lite.project.containerspec import port_bindings
+from compose_lite.project.converge import Converging, healthy, stop_container
+from compose_lite.project.images import ensure_images
+from compose_lite.project.observe import Snapshot, containers_of, observe
+from compose_lite.project.plan import CreateContainer, Plan, StartContainer
+from compose_lite.project.reconcile import Wishes, reconcile
+from compose_lite.spec.models.project import Project, place
+
+
+def parse_scale(entries: Sequence[str], project: Project) -> dict[str, int]:
+    """`web=3` of --scale."""
+    made = {}
+    for entry in entries:
+        name, equals, count = entry.partition("=")
+        if not equals or not count.isdigit():
+            raise UsageError("scale", f"invalid --scale option {entry!r}. Should be SERVICE=NUM")
+        if name not in project.services:
+            raise ProjectError("no-such-service", f"no such service: {name}", remedy=nearest(name, project.services))
+        made[name] = int(count)
+    return made
+
+
+@dataclass(slots=True)
+class Upping:
+    context: Context
+    project: Project
+    report: Plain
+    services: tuple[str, ...]
+    options: Mapping[str, Any]
+    scale: dict[str, int] = field(default_factory=dict)
+    _reserved: bool = False
+
+    async def converge(self, *, start: bool, view: LogView | None = None) -> Converging:
+        """Images, ports, plan, deeds."""
+        o, engine = self.options, await self.context.engine()
+        chosen = self._chosen()
+        images = await ensure_images(
+            engine,
+            self.project,
+            [self.project.services[n] for n in chosen],
+            self.report,
+            build=bool(o.get("build")),
+            no_build=bool(o.get("no_build")),
+            pull=_pull_policy(o.get("pull") or ""),
+            quiet_pull=bool(o.get("quiet_pull")),
+        )
+        snapshot = await observe(engine, self.project.name)
+        await self._check_external(engine, chosen, snapshot)
+        wishes = Wishes(
+            services=self.services,
+            scale=self.scale,
+            images=images,
+            force_recreate=bool(o.get("force_recreate")),
+            no_recreate=bool(o.get("no_recreate")),
+            always_recreate_deps=bool(o.get("always_recreate_deps")),
+            no_deps=bool(o.get("no_deps")),
+            start=start,
+            remove_orphans=bool(o.get("remove_orphans")) or _true(self.context.environ.get("COMPOSE_REMOVE_ORPHANS")),
+            ignore_orphans=_true(self.context.environ.get("COMPOSE_IGNORE_ORPHANS")),
+        )
+        plan = reconcile(self.project, snapshot, wishes)
+        work = Converging(engine, self.project, snapshot, self.report, images, o.get("timeout"), bool(o.get("renew_anon_volumes")))
+        if view is not None:
+            work.before_start = view.follow_started
+        if self.context.options.dry_run:
+            self.context.out.write(str(plan))
+            return work
+        if start:
+            await self._reserve_ports(engine, plan, snapshot)
+        try:
+            await work.run(plan, self.context.options.parallel)
+        finally:
+            if self._reserved:
+                with suppress(ApiError):
+                    await engine.extension("POST", "ports/release", body={"owner": self.project.name})
+        return work
+
+    def _chosen(self) -> list[str]:
+        if not self.services:
+            return list(self.project.services)
+        return list(self.services) if self.options.get("no_deps") else with_dependencies(self.project, self.services)
+
+    async def _check_external(self, engine: DockerEngine, chosen: Sequence[str], snapshot: Snapshot) -> None:
+        """External networks and volumes must be there before anything is made."""
+        for key in sorted({k for n in chosen if not self.project.services[n].network_mode for k in self.project.services[n].networks}):
+            network = self.project.networks[key]
+            if network.external:
+                await _must_exist(engine.network(network.name), "network", network.name, self.project, ("networks", key))
+        for key in sorted({v.source for n in chosen for v in self.project.services[n].volumes if v.source in self.project.volumes}):
+            volume = self.project.volumes[key]
+            if volume.external:
+                await _must_exist(engine.volume(volume.name), "volume", volume.name, self.project, ("volumes", key))
+
+    async def _reserve_ports(self, engine: DockerEngine, plan: Plan, snapshot: Snapshot) -> None:
+        """On our engine all fixed host ports are bound before anything starts; one that is taken is one early error."""
+        if not self.context.own_engine:
+            return
+        for planned in plan.steps:
+            step = planned.step
+            service = self.project.services.get(getattr(step, "service", ""))
+            fresh = (isinstance(step, CreateContainer) and not step.replaces) or (isinstance(step, StartContainer) and step.id)
+            if not fresh or service is None:
+                continue
+            ports = [p for p in service.ports if p.published and "-" not in p.published]
+            if ports and self.scale.get(service.name, service.replicas) == 1:
+                self._reserved = True
+                try:
+                    await engine.extension("POST", "ports/reserve", body={"owner": self.project.name, "bindings": port_bindings(ports)})
+                except ApiError as error:
+                    where = place(self.project, ("services", service.name, "ports"))
+                    raise ProjectError("port-in-use", f"service {service.name!r}: {error.says}", place=where) from error
+
+    async def detached(self) -> int:
+        o = self.options
+        try:
+            work = await self.converge(start=not o.get("no_start"))
+            if o.get("wait"):
+                await self._wait(work)
+        finally:
+            self.report.close()
+        return 0
+
+    async def _wait(self, work: Converging) -> None:
+        """--wait: every container running, healthy where it has a healthcheck, or ended with 0 where it is a one-shot."""
+        engine = work.engine
+        seconds = self.options.get("wait_timeout")
+        containers = await containers_of(engine, self.project.name, self._chosen(), all=True)
+
+        async def one(id: str, name: str) -> None:
+            self.report.event("Container", name, "Waiting")
+            while True:
+                document = await engine.container(id)
+                state = document["State"]
+                if state["Status"] in ("exited", "dead"):
+                    if state["ExitCode"]:
+                        self.report.event("Container", name, "Error", failed=True)
+                        raise ProjectError("wait-exited", f"container {name} exited ({state['ExitCode']})")
+                    self.report.event("Container", name, "Exited", done=True)
+                    return
+                if state["Status"] == "running":
+                    if (state.get("Health") or {}).get("Status", "none") not in ("", "none"):
+                        try:
+                            await healthy(engine, id, name)
+                        except ProjectError as error:
+                            self.report.event("Container", name, "Error", failed=True)
+                            says = error.says.removeprefix("dependency failed to start: ")
+                            raise ProjectError(error.code, says, remedy=error.remedy) from None
+                    self.report.event("Container", name, "Healthy", done=True)
+                    return
+                await anyio.sleep(0.02)
+
+        try:
+            with anyio.fail_after(seconds or None):
+                async with anyio.create_task_group() as group:
+                    for container in containers:
+                        group.start_soon(one, container.id, container.name)
+        except TimeoutError:
+            raise ProjectError("wait-timeout", f"timeout waiting for dependencies: application not healthy after {seconds}s") from None
+
+    async def attached(self) -> int:
+        """Logs of what was started, until all has ended or Ctrl-C; a second Ctrl-C kills."""
+        o, engine = self.options, await self.context.engine()
+        shown = self._shown()
+        view = LogView(
+            self.context, engine, prefix=not o.get("no_log_prefix"), colour=not o.get("no_color"), timestamps=bool(o.get("timestamps"))
+        )
+        view.services = shown
+        code_from = o.get("exit_code_from")
+        if code_from and code_from not in self.project.services:
+            raise ProjectError("no-such-service", f"no such service: {code_from}", remedy=nearest(code_from, self.project.services))
+        abort = bool(o.get("abort_on_container_exit") or code_from)
+        result = {"code": 0, "first": None}
+        stopping = False
+        async with anyio.create_task_group() as group:
+            view.group = group
+
+            async def interrupts() -> None:
+                nonlocal stopping
+                with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                    async for number in signals:
+                        if not stopping:
+                            stopping = True
+                            self.context.err.write("Gracefully Stopping... press Ctrl+C again to force\n")
+                            result["code"] = 130 if number == signal.SIGINT else 143
+                            group.start_soon(self._stop_all, engine)
+                        else:
+                            for container in await containers_of(engine, self.project.name, self._chosen(), all=False):
+                                with suppress(ApiError):
+                                    await engine.kill(container.id)
+
+            group.start_soon(interrupts)
+            try:
+                work = await self.converge(start=True, view=view)
+                self.report.close()
+                names = {id: name for name, id in work.ids.items()}
+                for container in await containers_of(engine, self.project.name, shown, all=True):
+                    if container.running and container.id not in view.following:
+                        await view.follow(container.id, container.name, container.service, since_now=container.id not in work.started)
+                if abort or o.get("abort_on_container_failure"):
+                    await self._until_one_ends(engine, names, result, code_from, only_failure=not abort)
+                    stopping = True
+                    await self._stop_all(engine)
+                await view.until_all_ended()
+            finally:
+                group.cancel_scope.cancel()
+        if code_from:
+            ended = await containers_of(engine, self.project.name, [code_from])
+            if ended:
+                return int((await engine.container(ended[0].id))["State"]["ExitCode"])
+        return int(result["code"] or 0)
+
+    def _shown(self) -> list[str]:
+        """Services whose output is shown."""
+        o = self.options
+        if o.get("attach"):
+            names = list(o["attach"])
+        elif self.services and not o.get("attach_dependencies"):
+            names = list(self.services)
+        else:
+            names = self._chosen()
+        return [n for n in names if n not in (o.get("no_attach") or ()) and self.project.services[n].attach is not False]
+
+    async def _until_one_ends(
+        self, engine: DockerEngine, names: Mapping[str, str], result: dict[str, Any], code_from: str | None, *, only_failure: bool
+    ) -> None:
+        found = anyio.Event()
+        chosen = self._chosen()
+
+        async def watch(id: str, service: str) -> None:
+            code = int((await engine.wait(id))["StatusCode"])
+            if service in chosen and (code or not only_failure) and not found.is_set():
+                result["code"] = code
+                found.set()
+
+        async with anyio.create_task_group() as group:
+            running = await containers_of(engine, self.project.name, chosen, all=True)
+            for container in running:
+                group.start_soon(watch, container.id, container.service)
+            if not running:
+                return
+            await found.wait()
+            group.cancel_scope.cancel()
+        self.context.err.write("Aborting on container exit...\n")
+
+    async def _stop_all(self, engine: DockerEngine) -> None:
+        await stop_services(engine, self.project, self._chosen(), self.report, self.options.get("timeout"))
+
+
+async def stop_services(engine: DockerEngine, project: Project, names: Sequence[str], report: Plain, timeout: int | None) -> None:
+    """Dependents first, each level side by side."""
+    from compose_lite.graph.services import stop_levels
+
+    running = await containers_of(engine, project.name, names, all=False)
+    for level in stop_levels(project):
+        async with anyio.create_task_group() as group:
+            for container in running:
+                if container.service in level:
+                    group.start_soon(
+                        stop_container, engine, report, container.id, container.name, project.services[container.service], timeout
+                    )
+
+
+async def _must_exist(call: Any, kind: str, name: str, project: Project, path: tuple[str, ...]) -> None:
+    try:
+        await call
+    except ApiError as error:
+        if error.http_status != 404:
+            raise
+        says = f"{kind} {name} declared as external, but could not be found"
+        if kind == "volume":
+            says = f'external volume "{name}" not found'
+        raise ProjectError(
+            f"external-{kind}", says, place=place(project, path), remedy=f"Create it: `compose-lite {kind} create {name}`."
+        ) from None
+
+
+def _pull_policy(text: str) -> str:
+    if text not in ("", "always", "missing", "never", "build", "if_not_present", "policy"):
+        raise UsageError("pull-policy", f'invalid --pull option "{text}"', remedy="Say always, missing, never or build.")
+    return {"if_not_present": "missing", "policy": ""}.get(text, text)
+
+
+def _true(text: str | None) -> bool:
+    return (text or "").lower() in ("1", "true", "yes", "on", "t", "y")

@@ -1,0 +1,314 @@
+"""Runs a plan: concurrency, cancellation and reports. It decides nothing; what it does stands in the plan.
+
+Each step runs as soon as the steps it comes after are done. The first failure cancels what has not begun and is raised.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from compose_lite.api.protocol import Engine
+from compose_lite.errors import ApiError, ProjectError
+from compose_lite.ids import short
+from compose_lite.project.containerspec import InjectedFile, Instance, create_body, hook_body, injected_files
+from compose_lite.project.observe import Snapshot
+from compose_lite.project.plan import (
+    AwaitCondition,
+    CreateContainer,
+    CreateNetwork,
+    CreateVolume,
+    Keep,
+    Plan,
+    RemoveContainer,
+    StartContainer,
+    StopContainer,
+)
+from compose_lite.project.report import Report
+from compose_lite.spec.models.project import Project
+from compose_lite.spec.models.service import Hook, Service
+
+Document = dict[str, Any]
+FIRST_LOOK, LONGEST_LOOK = 0.01, 0.25  # seconds between looks at a condition
+
+
+@dataclass(slots=True)
+class Converging:
+    """One run of one plan. timeout: seconds of grace for stops, None for the service's own. parallel: steps at once."""
+
+    engine: Engine
+    project: Project
+    snapshot: Snapshot
+    report: Report
+    images: Mapping[str, str] = field(default_factory=dict)
+    timeout: int | None = None
+    renew_volumes: bool = False
+    quiet_keep: bool = False
+    before_start: Callable[[str, str], Awaitable[None]] | None = None  # (service, container id): attach to what starts
+    ids: dict[str, str] = field(default_factory=dict)  # container name -> id
+    started: set[str] = field(default_factory=set)
+    by_service: dict[str, list[str]] = field(default_factory=dict)
+
+    async def run(self, plan: Plan, parallel: int = -1) -> None:
+        """Raises the first error of a step."""
+        for warning in plan.warnings:
+            self.report.warn(warning)
+        for container in self.snapshot.containers:
+            self.ids[container.name] = container.id
+            if not container.oneoff:
+                self.by_service.setdefault(container.service, []).append(container.id)
+        done = [anyio.Event() for _ in plan.steps]
+        limit = anyio.CapacityLimiter(parallel if parallel > 0 else 64)
+
+        async def run_one(number: int) -> None:
+            planned = plan.steps[number]
+            for earlier in planned.after:
+                await done[earlier - 1].wait()
+            if isinstance(planned.step, AwaitCondition):
+                await self.perform(planned.step)
+            else:
+                async with limit:
+                    await self.perform(planned.step)
+            done[number].set()
+
+        async with anyio.create_task_group() as group:
+            for number in range(len(plan.steps)):
+                group.start_soon(run_one, number)
+
+    async def perform(self, step: object) -> None:
+        match step:
+            case CreateNetwork(name, body):
+                self.report.event("Network", name, "Creating")
+                await self._ignoring_conflict(self.engine.create_network(body))
+                self.report.event("Network", name, "Created", done=True)
+            case CreateVolume(name, body):
+                self.report.event("Volume", name, "Creating")
+                await self.engine.create_volume(body)
+                self.report.event("Volume", name, "Created", done=True)
+            case CreateContainer():
+                await (self._recreate(step) if step.replaces else self._create(step))
+            case StopContainer(id, name, service):
+                await stop_container(self.engine, self.report, id, name, self.project.all_services().get(service), self.timeout)
+            case RemoveContainer(id, name):
+                self.report.event("Container", name, "Removing")
+                await self._ignoring_missing(self.engine.remove(id, force=True))
+                self.report.event("Container", name, "Removed", done=True)
+                self.ids.pop(name, None)
+            case StartContainer():
+                await self._start(step)
+            case AwaitCondition():
+                await self._await(step)
+            case Keep(_, name):
+                if not self.quiet_keep:
+                    self.report.event("Container", name, "Running", done=True)
+
+    # --- containers
+
+    async def _create(self, step: CreateContainer) -> None:
+        self.report.event("Container", step.name, "Creating")
+        self.ids[step.name] = await self._make(step, step.name, ())
+        self.report.event("Container", step.name, "Created", done=True)
+
+    async def _recreate(self, step: CreateContainer) -> None:
+        """A new one beside the old, which gives it its anonymous volumes, its place and, at last, its name."""
+        self.report.event("Container", step.name, "Recreate")
+        kept = () if self.renew_volumes else await self._anonymous_volumes(step)
+        temporary = f"{short(step.replaces)}_{step.name}"
+        service = self.project.services[step.service]
+        await self._ignoring_missing(self.engine.remove(temporary, force=True))
+        made = await self._make(step, temporary, kept)
+        if service.pre_stop:
+            await run_hooks(self.engine, self.report, step.replaces, step.replaced_name, service.pre_stop, service)
+        await self._ignoring_missing(self.engine.stop(step.replaces, timeout=grace(service, self.timeout)))
+        await self._ignoring_missing(self.engine.remove(step.replaces, force=True))
+        await self.engine.rename(made, step.name)
+        with suppress(ValueError):
+            self.by_service.get(step.service, []).remove(step.replaces)
+        self.ids[step.name] = made
+        self.report.event("Container", step.name, "Recreated", done=True)
+
+    async def _make(self, step: CreateContainer, name: str, inherited: tuple[tuple[str, str], ...]) -> str:
+        service = self.project.services[step.service]
+        sharing = {other: ids[0] for other, ids in self.by_service.items() if ids}
+        instance = Instance(
+            self.project,
+            service,
+            step.number,
+            step.name,
+            self.images.get(step.service, ""),
+            sharing,
+            inherited,
+            read=lambda path: (Path(self.project.working_dir) / path).read_text(),
+        )
+        answer = await self.engine.create_container(name, create_body(instance), platform=service.platform or None)
+        for warning in answer.get("Warnings") or ():
+            self.report.warn(f"{step.name}: {warning}")
+        id = str(answer["Id"])
+        await inject(self.engine, id, injected_files(instance))
+        self.by_service.setdefault(step.service, []).append(id)
+        return id
+
+    async def _anonymous_volumes(self, step: CreateContainer) -> tuple[tuple[str, str], ...]:
+        """(volume, target) of the old container's volumes that have no name in the project."""
+        service = self.project.services[step.service]
+        named = {v.target for v in service.volumes if v.source}
+        try:
+            document = await self.engine.container(step.replaces)
+        except ApiError:
+            return ()
+        found = [m for m in document.get("Mounts") or () if m.get("Type") == "volume" and m.get("Destination") not in named]
+        return tuple((m["Name"], m["Destination"]) for m in found)
+
+    async def _start(self, step: StartContainer) -> None:
+        service = self.project.services[step.service]
+        id = step.id or self.ids[step.name]
+        if self.before_start:
+            await self.before_start(step.service, id)
+        self.report.event("Container", step.name, "Starting")
+        await self.engine.start(id)
+        self.started.add(id)
+        if service.post_start:
+            await run_hooks(self.engine, self.report, id, step.name, service.post_start, service)
+        self.report.event("Container", step.name, "Started", done=True)
+
+    async def _await(self, step: AwaitCondition) -> None:
+        try:
+            async with anyio.create_task_group() as group:
+                for name in step.names:
+                    group.start_soon(self._await_one, step, name)
+        except* (ProjectError, ApiError) as failed:
+            error = failed.exceptions[0]
+            if step.required:
+                raise error from None
+            self.report.warn(f"optional dependency {step.needed!r} failed to start: {error}")
+
+    async def _await_one(self, step: AwaitCondition, name: str) -> None:
+        self.report.event("Container", name, "Waiting")
+        id = self.ids.get(name, name)
+        if step.condition == "service_completed_successfully":
+            code = await completed(self.engine, id)
+            if code:
+                self.report.event("Container", name, f'service "{step.needed}" didn\'t complete successfully: exit {code}', failed=True)
+                says = f'service "{step.needed}" didn\'t complete successfully: exit {code}'
+                raise ProjectError("dependency-failed", says, remedy=f"See `compose-lite logs {step.needed}`.")
+            self.report.event("Container", name, "Exited", done=True)
+            return
+        try:
+            await healthy(self.engine, id, name)
+        except ProjectError:
+            self.report.event("Container", name, "Error", failed=True)
+            raise
+        self.report.event("Container", name, "Healthy", done=True)
+
+    @staticmethod
+    async def _ignoring_missing(call: Awaitable[object]) -> None:
+        try:
+            await call
+        except ApiError as error:
+            if error.http_status != 404:
+                raise
+
+    @staticmethod
+    async def _ignoring_conflict(call: Awaitable[object]) -> None:
+        """Two `up` at once: the other made it."""
+        try:
+            await call
+        except ApiError as error:
+            if error.http_status != 409:
+                raise
+
+
+async def healthy(engine: Engine, id: str, name: str) -> None:
+    """Returns when the container is healthy; ProjectError when it never will be."""
+    pause = FIRST_LOOK
+    while True:
+        state = (await engine.container(id))["State"]
+        health = (state.get("Health") or {}).get("Status", "")
+        if state["Status"] in ("exited", "dead", "removing"):
+            says = f"dependency failed to start: container {name} exited ({state['ExitCode']})"
+            raise ProjectError(
+                "dependency-failed",
+                says,
+                remedy=f"See its output: `compose-lite logs`. Last output: {_last(state)}".removesuffix(" Last output: "),
+            )
+        if health == "healthy":
+            return
+        if health == "unhealthy":
+            says = f"dependency failed to start: container {name} is unhealthy"
+            last = _last(state)
+            raise ProjectError("dependency-unhealthy", says, remedy=f"The last probe said: {last!r}." if last else None)
+        if health in ("", "none") and state["Status"] == "running":
+            raise ProjectError(
+                "no-healthcheck", f"container {name} has no healthcheck configured", remedy="Give its service a healthcheck."
+            )
+        await anyio.sleep(pause)
+        pause = min(pause * 1.4, LONGEST_LOOK)
+
+
+def _last(state: Mapping[str, Any]) -> str:
+    log = (state.get("Health") or {}).get("Log") or ()
+    return str(log[-1].get("Output", "")).strip()[-300:] if log else ""
+
+
+async def completed(engine: Engine, id: str) -> int:
+    """The exit status, once it has run and ended (and is not being restarted)."""
+    pause = FIRST_LOOK
+    while True:
+        state = (await engine.container(id))["State"]
+        if state["Status"] in ("exited", "dead"):
+            return int(state["ExitCode"])
+        await anyio.sleep(pause)
+        pause = min(pause * 1.4, LONGEST_LOOK)
+
+
+def grace(service: Service | None, timeout: int | None) -> int | None:
+    """Seconds between the stop signal and SIGKILL; None: the container's own."""
+    if timeout is not None:
+        return timeout
+    if service is not None and service.stop_grace_period is not None:
+        return -(-service.stop_grace_period // 10**9)
+    return None
+
+
+async def stop_container(engine: Engine, report: Report, id: str, name: str, service: Service | None, timeout: int | None) -> None:
+    report.event("Container", name, "Stopping")
+    if service is not None and service.pre_stop:
+        with suppress(ApiError):
+            await run_hooks(engine, report, id, name, service.pre_stop, service)
+    try:
+        await engine.stop(id, timeout=grace(service, timeout))
+    except ApiError as error:
+        if error.http_status != 404:
+            raise
+    report.event("Container", name, "Stopped", done=True)
+
+
+async def run_hooks(engine: Engine, report: Report, id: str, name: str, hooks: list[Hook], service: Service) -> None:
+    """post_start or pre_stop commands, one after the other; ProjectError when one fails."""
+    for hook in hooks:
+        exec_id = await engine.exec_create(id, hook_body(hook, service))
+        async with await engine.exec_start(exec_id) as stream:
+            async for _, data in stream.frames():
+                report.output(name, data.decode("utf-8", "replace"))
+        code = (await engine.exec_inspect(exec_id))["ExitCode"]
+        if code:
+            raise ProjectError("hook-failed", f"{service.name} hook exited with status {code}", status=1)
+
+
+async def inject(engine: Engine, id: str, files: list[InjectedFile]) -> None:
+    """Configs and secrets that are not files here: put into the created container."""
+    for file in files:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo(file.path.lstrip("/"))
+            entry.size, entry.mode, entry.uid, entry.gid, entry.mtime = len(file.content), file.mode, file.uid, file.gid, int(time.time())
+            tar.addfile(entry, io.BytesIO(file.content))
+        await engine.archive_put(id, "/", archive.getvalue(), copy_uid_gid=True)

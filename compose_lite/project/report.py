@@ -1,0 +1,26 @@
+"""What converge and friends tell while they work: one event a change of state. How it looks is the caller's business."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Report(Protocol):
+    """kind: Container, Network, Volume, Image; status: Docker Compose's words (Creating, Created, Started, Healthy ...)."""
+
+    def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None: ...
+    def output(self, name: str, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
+        pass
+
+    def output(self, name: str, text: str) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        pass
