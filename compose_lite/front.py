@@ -41,7 +41,7 @@ def main() -> int:
     run = run_folder()
     connection = connect(run + "/worker.sock")
     if connection is None:
-        if not argv or command_of(argv) in ALONE or {"-h", "--help", "-v", "--version"} & set(argv[:1]):
+        if not argv or command_of(argv) in ALONE or {"-h", "--help", "-v", "--version"} & set(argv[:1]) or elsewhere(argv):
             return in_process(argv)
         from compose_lite import family  # cold: whoever waits for an engine to start can wait for these imports
 
@@ -96,6 +96,11 @@ def command_of(argv: "Sequence[str]") -> str:
         elif not word.startswith("-"):
             return word
     return ""
+
+
+def elsewhere(argv: "Sequence[str]") -> bool:
+    """Another engine is asked for: ours is not started for it."""
+    return bool(posix.environ.get(b"COMPOSE_LITE_ENGINE")) or any(w == "--engine" or w.startswith("--engine=") for w in argv)
 
 
 def serve_through(connection: "socket.socket", argv: "Sequence[str]") -> "int | None":

@@ -21,7 +21,15 @@ from compose_lite.cli.context import Context, Globals, fail
 from compose_lite.cli.pflag import Command, flag, option, options
 from compose_lite.errors import Error, UsageError, nearest
 
-COMMANDS: dict[str, str] = {name: name for name in ("version").split()}
+# One word a command, one file a command: cli/commands/<word>.py.
+COMMANDS: dict[str, str] = {
+    name: name
+    for name in (
+        "down",
+        "up",
+        "version",
+    )
+}
 
 ROOT = Command(
     "compose-lite",

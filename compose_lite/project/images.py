@@ -156,7 +156,7 @@ async def build_images(engine: DockerEngine, project: Project, services: Iterabl
 
 
 def build_request(project: Project, service: Service, **options: Any) -> Document:
-    """The body of POST /compose-lite/v1/build: the build section, paths of this machine, contents of secrets. Pure but for secrets' files."""
+    """The body of POST /compose-lite/v1/build: the build section, paths of this machine, secrets' contents. Pure."""
     build = service.build
     assert build is not None
     image = service.image_name(project.name)
