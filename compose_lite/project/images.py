@@ -222,9 +222,16 @@ async def _stream(engine: DockerEngine, request: Mapping[str, Any]) -> Any:
                 yield one
         return
     query = {
-        "t": request["tags"], "dockerfile": request["dockerfile"], "target": request["target"] or None, "buildargs": request["args"] or None,
-        "labels": request["labels"], "nocache": request["no_cache"] or None, "pull": request["pull"] or None, "version": "1", "rm": True,
-    }  # fmt: skip
+        "t": request["tags"],
+        "dockerfile": request["dockerfile"],
+        "target": request["target"] or None,
+        "buildargs": request["args"] or None,
+        "labels": request["labels"],
+        "nocache": request["no_cache"] or None,
+        "pull": request["pull"] or None,
+        "version": "1",
+        "rm": True,
+    }
     context = await anyio.to_thread.run_sync(_context_tar, request["context"])
     async for one in engine.build(context, query=query):
         yield one
