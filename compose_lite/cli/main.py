@@ -25,9 +25,14 @@ from compose_lite.errors import Error, UsageError, nearest
 COMMANDS: dict[str, str] = {
     name: name
     for name in (
+        "config",
+        "convert",
         "down",
+        "image",
+        "network",
         "up",
         "version",
+        "volume",
     )
 }
 

@@ -109,6 +109,8 @@ class Command(click.Command):
                     raise UsageError("flag-needs-argument", f"flag needs an argument: {name}", status=16)
                 made += [f"{name}={argv[at]}"] if name.startswith("--") else [name, argv[at]]
                 at += 1
+            elif found is not None and equals and not name.startswith("--"):
+                made += [name, value]
             else:
                 made.append(word)
                 if found is None and not word.startswith("--") and self._bundle_wants_value(word, by_name) and at < len(argv):
