@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     name: name
     for name in (
         "config",
+        "container",
         "convert",
         "down",
         "image",
@@ -72,6 +73,11 @@ def run(argv: Sequence[str], environ: dict[str, str]) -> int:
         if values["help_"] or not rest or rest[0] == "help":
             context.out.write(overview())
             return 0
+        if len(rest) < 2 or rest[1] in ("-h", "--help"):
+            noun = noun_overview(rest[0])
+            if noun:
+                context.out.write(noun)
+                return 0
         command, act, path, words = find(rest)
         if {"-h", "--help"} & set(_before_words(words, command)):
             context.out.write(command.usage(path))
@@ -115,12 +121,20 @@ def find(words: Sequence[str]) -> tuple[Command, Any, str, list[str]]:
     if table is None:
         return module.COMMAND, module.run, f"compose-lite {name}", list(words[1:])
     inner = words[1] if len(words) > 1 else ""
-    if inner in ("", "-h", "--help"):
-        raise UsageError("subcommand", f"compose-lite {name} needs one of: {', '.join(sorted(table))}")
     if inner not in table:
         raise UsageError("unknown-command", f"unknown command: {name} {inner}", remedy=nearest(inner, table), status=16)
     command, act = table[inner]
     return command, act, f"compose-lite {name} {inner}", list(words[2:])
+
+
+def noun_overview(name: str) -> str:
+    """The text of --help of a noun; empty for any other command."""
+    module = command_module(name) if name in COMMANDS else None
+    table = getattr(module, "SUBCOMMANDS", None)
+    if module is None or table is None:
+        return ""
+    lines = [f"  {inner:<12} {command.help}" for inner, (command, _) in sorted(table.items()) if inner == command.name]
+    return f"Usage:  compose-lite {name} COMMAND\n\n{module.HELP}\n\nCommands:\n" + "\n".join(lines) + "\n"
 
 
 def command_module(name: str) -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -97,3 +98,29 @@ def at_least(names: Sequence[str], command: str, count: int = 1) -> None:
     if len(names) < count:
         plural = "argument" if count == 1 else "arguments"
         raise UsageError("argument-missing", f"'{command}' requires at least {count} {plural}", remedy=f"See '{command} --help'.")
+
+
+def moment(text: str, now_ns: int) -> str:
+    """`--since` and `--until` as the API takes them: `42m` counts back from now; a date, a time or seconds stand for themselves."""
+    if not text or re.fullmatch(r"\d+(\.\d+)?", text):
+        return text
+    try:
+        return _seconds(now_ns - units.parse_duration(text))
+    except ValueError:
+        pass
+    try:
+        return _seconds(units.parse_rfc3339(text if "T" in text and _ZONED.search(text) else _local(text)))
+    except ValueError:
+        says = f"failed to parse value as time or duration: {text!r}"
+        raise UsageError("moment", says, remedy="Say 42m or 2013-01-02T13:23:37Z.") from None
+
+
+_ZONED = re.compile(r"(Z|[+-]\d\d:\d\d)$")
+
+
+def _local(text: str) -> str:
+    return datetime.fromisoformat(text.removesuffix("Z")).astimezone().isoformat()
+
+
+def _seconds(ns: int) -> str:
+    return f"{ns // 10**9}.{ns % 10**9:09d}"

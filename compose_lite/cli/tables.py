@@ -6,6 +6,7 @@ A row is a dict of texts by Docker's field names; a callable in it is a method (
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -89,3 +90,10 @@ def labelled(labels: Mapping[str, str] | None) -> tuple[str, Callable[[str], str
 def trimmed(text: str, width: int) -> str:
     """Docker's ellipsis: at most width characters, the last one `…` if some are left out."""
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def print_rows(context: Any, format: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """A listing whose titles are the fields' names: `CreatedAt` is CREATED AT."""
+    fields = {name for row in rows for name in row} | set(columns)
+    titles = {name: re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).upper() for name in fields}
+    context.out.write(listing(rows, titles, columns, format))

@@ -1,0 +1,201 @@
+"""`container`: ls, inspect, create, run, start, stop, restart, kill, rm, logs, exec, prune and the like, in Docker's forms."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from compose_lite.cli import attaching, containerrow, nouns, tables
+from compose_lite.cli.containeroptions import OPTIONS
+from compose_lite.cli.context import Context
+from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
+
+HELP = "Manage containers"
+
+
+async def ls(
+    context: Context,
+    all: bool,
+    filter: tuple[str, ...],
+    format: str,
+    last: int,
+    latest: bool,
+    no_trunc: bool,
+    quiet: bool,
+    size: bool,
+) -> None:
+    limit = 1 if latest else max(0, last)
+    size = size or (".Size" in format)
+    found = await (await context.engine()).containers(all=all or bool(limit), filters=tables.filters(filter), limit=limit, size=size)
+    now = time.time()
+    rows = [containerrow.row(c, now, no_trunc=no_trunc, size=size) for c in found]
+    columns = (*containerrow.COLUMNS, *(("Size",) if size else ()))
+    context.out.write(tables.listing(rows, containerrow.HEADERS, columns, format, quiet="ID" if quiet else ""))
+
+
+async def inspect(context: Context, names: tuple[str, ...], format: str, size: bool) -> int:
+    nouns.at_least(names, "compose-lite container inspect")
+    engine = await context.engine()
+    return await nouns.inspect(context, names, lambda name: engine.container(name, size=size), format)
+
+
+async def rm(context: Context, names: tuple[str, ...], force: bool, volumes: bool) -> int:
+    nouns.at_least(names, "compose-lite container rm")
+    engine = await context.engine()
+    return await nouns.each(context, names, lambda name: engine.remove(name, force=force, volumes=volumes), forgiving=force)
+
+
+async def stop(context: Context, names: tuple[str, ...], signal: str | None, timeout: int | None) -> int:
+    nouns.at_least(names, "compose-lite container stop")
+    engine = await context.engine()
+    return await nouns.each(context, names, lambda name: engine.stop(name, timeout=timeout, signal=signal))
+
+
+async def restart(context: Context, names: tuple[str, ...], signal: str | None, timeout: int | None) -> int:
+    nouns.at_least(names, "compose-lite container restart")
+    engine = await context.engine()
+    return await nouns.each(context, names, lambda name: engine.restart(name, timeout=timeout, signal=signal))
+
+
+async def kill(context: Context, names: tuple[str, ...], signal: str | None) -> int:
+    nouns.at_least(names, "compose-lite container kill")
+    engine = await context.engine()
+    return await nouns.each(context, names, lambda name: engine.kill(name, signal=signal))
+
+
+async def pause(context: Context, names: tuple[str, ...]) -> int:
+    nouns.at_least(names, "compose-lite container pause")
+    return await nouns.each(context, names, (await context.engine()).pause)
+
+
+async def unpause(context: Context, names: tuple[str, ...]) -> int:
+    nouns.at_least(names, "compose-lite container unpause")
+    return await nouns.each(context, names, (await context.engine()).unpause)
+
+
+async def start(context: Context, names: tuple[str, ...], attach: bool, interactive: bool) -> int:
+    nouns.at_least(names, "compose-lite container start")
+    return await attaching.start(context, names, attach, interactive)
+
+
+async def wait(context: Context, names: tuple[str, ...]) -> None:
+    nouns.at_least(names, "compose-lite container wait")
+    engine = await context.engine()
+    for name in names:
+        context.print(str((await engine.wait(name))["StatusCode"]))
+
+
+async def rename(context: Context, container: str, name: str) -> None:
+    await (await context.engine()).rename(container, name)
+
+
+async def top(context: Context, container: str, words: tuple[str, ...]) -> None:
+    found = await (await context.engine()).top(container, ps_args=" ".join(words) or None)
+    context.out.write(tables.table([found["Titles"], *(found.get("Processes") or ())], (20, 3)))
+
+
+async def logs(context: Context, container: str, follow: bool, since: str, until: str, tail: str, timestamps: bool) -> None:
+    engine = await context.engine()
+    document = await engine.container(container)
+    now = time.time_ns()
+    frames = engine.logs(
+        document["Id"],
+        follow=follow,
+        since=nouns.moment(since, now) or None,
+        until=nouns.moment(until, now) or None,
+        tail=tail,
+        timestamps=timestamps,
+        tty=bool(document["Config"].get("Tty")),
+    )
+    async for stream, data in frames:
+        out = sys.stderr if stream == 2 else sys.stdout
+        out.buffer.write(data)
+        out.buffer.flush()
+
+
+async def prune(context: Context, filter: tuple[str, ...], force: bool) -> None:
+    wanted = tables.filters(filter)
+    if nouns.confirmed(context, "This will remove all stopped containers.", force):
+        done = await (await context.engine()).prune_containers(filters=wanted)
+        nouns.pruned(context, "Containers", done.get("ContainersDeleted") or [], done.get("SpaceReclaimed") or 0)
+
+
+NAMES = arguments("names")
+SIGNAL = option("-s", "--signal", help="Signal to send to the container")
+TIMEOUT = option("-t", "--timeout", type=int, default=None, help="Seconds to wait before killing the container")
+LS = (
+    flag("-a", "--all", help="Show all containers (default shows just running)"),
+    options("-f", "--filter", help="Filter output based on conditions provided"),
+    option("--format", default="", help="Format output: table, 'table TEMPLATE', json or a Go template"),
+    option("-n", "--last", type=int, default=-1, help="Show n last created containers (includes all states)"),
+    flag("-l", "--latest", help="Show the latest created container (includes all states)"),
+    flag("--no-trunc", help="Don't truncate output"),
+    flag("-q", "--quiet", help="Only display container IDs"),
+    flag("-s", "--size", help="Display total file sizes"),
+)
+RM = (
+    flag("-f", "--force", help="Force the removal of a running container (uses SIGKILL)"),
+    flag("-v", "--volumes", help="Remove anonymous volumes associated with the container"),
+    NAMES,
+)
+START = (
+    flag("-a", "--attach", help="Attach STDOUT/STDERR and forward signals"),
+    flag("-i", "--interactive", help="Attach container's STDIN"),
+    NAMES,
+)
+LOGS = (
+    flag("-f", "--follow", help="Follow log output"),
+    option("--since", default="", help="Show logs since timestamp or relative (e.g. 42m for 42 minutes)"),
+    option("--until", default="", help="Show logs before a timestamp or relative (e.g. 42m for 42 minutes)"),
+    option("-n", "--tail", default="all", help="Number of lines to show from the end of the logs"),
+    flag("-t", "--timestamps", help="Show timestamps"),
+    argument("container"),
+)
+EXEC = (
+    flag("-d", "--detach", help="Detached mode: run command in the background"),
+    options("-e", "--env", help="Set environment variables"),
+    options("--env-file", help="Read in a file of environment variables"),
+    flag("-i", "--interactive", help="Keep STDIN open even if not attached"),
+    flag("--privileged", help="Give extended privileges to the command"),
+    flag("-t", "--tty", help="Allocate a pseudo-TTY"),
+    option("-u", "--user", default="", help="Username or UID"),
+    option("-w", "--workdir", default="", help="Working directory inside the container"),
+    argument("container"),
+    arguments("command", required=True),
+)
+RUN = (
+    flag("-d", "--detach", help="Run container in background and print container ID"),
+    flag("--sig-proxy", default=True, help="Proxy received signals to the process"),
+    *OPTIONS,
+)
+INSPECT = (
+    option("-f", "--format", default="", help="json or a Go template"),
+    flag("-s", "--size", help="Display total file sizes"),
+    NAMES,
+)
+PRUNE = (options("--filter", help='Provide filter values (e.g. "until=<timestamp>")'), flag("-f", "--force", help="Do not prompt"))
+SUBCOMMANDS: dict[str, tuple[Command, Any]] = {
+    "ls": (Command("ls", "List containers", LS), ls),
+    "inspect": (Command("inspect", "Display detailed information on one or more containers", INSPECT), inspect),
+    "create": (Command("create", "Create a new container", OPTIONS, interspersed=False), attaching.create),
+    "run": (Command("run", "Create and run a new container from an image", RUN, interspersed=False), attaching.run),
+    "exec": (Command("exec", "Execute a command in a running container", EXEC, interspersed=False), attaching.exec),
+    "start": (Command("start", "Start one or more stopped containers", START), start),
+    "stop": (Command("stop", "Stop one or more running containers", (SIGNAL, TIMEOUT, NAMES)), stop),
+    "restart": (Command("restart", "Restart one or more containers", (SIGNAL, TIMEOUT, NAMES)), restart),
+    "kill": (Command("kill", "Kill one or more running containers", (SIGNAL, NAMES)), kill),
+    "pause": (Command("pause", "Pause all processes within one or more containers", (NAMES,)), pause),
+    "unpause": (Command("unpause", "Unpause all processes within one or more containers", (NAMES,)), unpause),
+    "wait": (Command("wait", "Block until containers stop, then print their exit codes", (NAMES,)), wait),
+    "rename": (Command("rename", "Rename a container", (argument("container"), argument("name"))), rename),
+    "top": (
+        Command("top", "Display the running processes of a container", (argument("container"), arguments("words")), interspersed=False),
+        top,
+    ),
+    "rm": (Command("rm", "Remove one or more containers", RM), rm),
+    "logs": (Command("logs", "Fetch the logs of a container", LOGS), logs),
+    "prune": (Command("prune", "Remove all stopped containers", PRUNE), prune),
+}
+for _alias, _name in (("list", "ls"), ("ps", "ls"), ("remove", "rm")):
+    SUBCOMMANDS[_alias] = SUBCOMMANDS[_name]
