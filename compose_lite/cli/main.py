@@ -29,11 +29,18 @@ COMMANDS: dict[str, str] = {
         "container",
         "convert",
         "down",
+        "events",
         "image",
+        "images",
+        "ls",
         "network",
+        "port",
+        "stats",
+        "top",
         "up",
         "version",
         "volume",
+        "volumes",
     )
 }
 
