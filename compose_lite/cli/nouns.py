@@ -44,8 +44,8 @@ async def inspect(context: Context, names: Sequence[str], get: Callable[[str], A
     text = tables.inspected(found, format)
     context.out.write(text or "\n")
     context.out.flush()
-    for error in errors:
-        context.err.write(f"{error}\n")
+    for missing in errors:
+        context.err.write(f"{missing}\n")
     return 1 if errors else 0
 
 
