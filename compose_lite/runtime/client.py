@@ -197,7 +197,8 @@ class Runtime:
         Raises StartFailed; nothing but the bundle folder is left then.
         """
         bundle = Path(launch.bundle)
-        bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_users = any(one["type"] == "user" for one in (launch.config.get("linux") or {}).get("namespaces") or ())
+        bundle.mkdir(mode=0o711 if own_users else 0o700, parents=True, exist_ok=True)  # another user's root has to pass through
         self._known[launch.id] = _Known(bundle)
         document = launch.document() | {"notify": str(self._exits_path)}
         document["config"], document["seccomp"] = self._compiled(launch.config)

@@ -48,6 +48,8 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
     try:
         if resources.get("devices") and os.geteuid() == 0 and not _in_user_namespace():
             born.unmet += born.group.apply_devices(resources["devices"])
+        if launch.get("overlay") and not (config.get("root") or {}).get("path"):
+            os.makedirs(f"{bundle}/rootfs", 0o755, exist_ok=True)  # here, as another user's root may not
         stdio = _make_stdio(born, launch)
         born.sync, theirs = unix.socketpair()
         flags, joins = _namespaces(linux, fds)

@@ -288,6 +288,9 @@ def _reset_signals() -> None:
     for number in range(1, 65):
         if number not in (9, 19, 32, 33) and _signal.getsignal(number) not in (_signal.SIG_DFL, None):
             _signal.signal(number, _signal.SIG_DFL)
+    default = ctypes.create_string_buffer(32)  # struct sigaction of the kernel: SIG_DFL, no flags
+    for number in (32, 33):  # libc keeps these two to itself and lets nobody reset them
+        syscall("rt_sigaction", number, default, None, 8)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 

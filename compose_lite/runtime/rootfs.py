@@ -330,6 +330,8 @@ def _mount_overlay(path: str, overlay: Mapping[str, Any]) -> None:
         if names is not lower:
             os.chdir(shared)
         mounts.mount("overlay", path, "overlay", 0, data)
+    except OSError as error:
+        raise OSError(error.errno, f"error mounting the root file system: {os.strerror(error.errno or 0).lower()} ({data})") from error
     finally:
         os.fchdir(before)
         os.close(before)

@@ -14,6 +14,7 @@ import gc
 import os
 import select
 import sys
+import time
 
 from compose_lite.linux import cgroups, pidfd, unix
 from compose_lite.linux.syscall import call, prctl, syscall
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _SOCKET_NAME = "zygote.sock"
 _SET_CHILD_SUBREAPER, _SET_NAME = 36, 15
 _SFD_FLAGS = 0o2004000  # SFD_CLOEXEC | SFD_NONBLOCK
-_MOST_STRAYS = 1024
+_MOST_STRAYS, _STRAY_NS = 1024, 5 * 10**9
 
 
 class _Held:
@@ -60,7 +61,7 @@ class Zygote:
         self.orphans: dict[int, _Held] = {}  # by the first process's pid, its monitor having been killed
         self.asked: dict[int, _Asked] = {}  # by the fork's pid
         self.running: dict[int, _Asked] = {}  # execs and spawned helpers, by pid
-        self.strays: dict[int, int] = {}  # statuses of children that nobody has told us of yet
+        self.strays: dict[int, tuple[int, int]] = {}  # statuses and when of children that nobody has told us of yet
         self.report, self.report_end = unix.socketpair()
         self.signals = _child_signals()
         self.listener = unix.listen(f"{run}/{_SOCKET_NAME}")
@@ -161,8 +162,9 @@ class Zygote:
             held.pid, held.outputs = found["pid"], fds
         elif found["report"] == "exec" and asked is not None:
             self.running[found["pid"]] = asked
-            if found["pid"] in self.strays:
-                self._ended(found["pid"], self.strays.pop(found["pid"]))
+            status = self._stray(found["pid"])
+            if status is not None:
+                self._ended(found["pid"], status)
 
     # Ends
 
@@ -198,7 +200,12 @@ class Zygote:
         else:
             if len(self.strays) >= _MOST_STRAYS:
                 self.strays.pop(next(iter(self.strays)))
-            self.strays[pid] = status
+            self.strays[pid] = (status, _now())
+
+    def _stray(self, pid: int) -> int | None:
+        """The status of a child that ended just before we were told of it; an old one is another process of that number."""
+        status, at = self.strays.pop(pid, (0, 0))
+        return status if _now() - at < _STRAY_NS else None
 
     def _helper_ended(self, pid: int, asked: _Asked, status: int) -> None:
         if asked.exec_id:
@@ -220,9 +227,8 @@ class Zygote:
             return
         # It was killed; the container goes on.
         self.orphans[held.pid] = held
-        if held.pid in self.strays:
-            held.status = self.strays.pop(held.pid)
-        elif not pidfd.start_time(held.pid):
+        held.status = self._stray(held.pid)
+        if held.status is None and not pidfd.start_time(held.pid):
             held.status = monitor.UNKNOWN  # the monitor reaped it and was killed before it could say
         self._replace_monitor(held)
 
@@ -251,8 +257,6 @@ class Zygote:
 
 
 def _now() -> int:
-    import time
-
     return time.time_ns()
 
 
