@@ -36,7 +36,7 @@ class Expansion:
     """Names that were asked for and are not set."""
 
 
-def expand(text: str, env: Mapping[str, str], rules: Rules = Rules()) -> Expansion:  # noqa: B008 (frozen)
+def expand(text: str, env: Mapping[str, str], rules: Rules = Rules()) -> Expansion:
     """The text with its variables replaced, as one word and split into words; BuildError `expansion` where it cannot be."""
     reader = _Reader(text, env, rules)
     result, words = reader.until(_END, rules.raw_escapes)
