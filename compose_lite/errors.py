@@ -85,7 +85,14 @@ class BuildError(Error):
     """A Dockerfile cannot be parsed or a step of it fails. lines: the first and last line of the instruction, 0 if unknown."""
 
     def __init__(
-        self, code: str, says: str, *, place: Place | None = None, remedy: str | None = None, status: int = 1, lines: tuple[int, int] = (0, 0)
+        self,
+        code: str,
+        says: str,
+        *,
+        place: Place | None = None,
+        remedy: str | None = None,
+        status: int = 1,
+        lines: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(code, says, place=place, remedy=remedy, status=status)
         self.lines = lines
