@@ -1,0 +1,262 @@
+"""The image calls of the Docker Engine API: documents in Docker's form, JSON streams; blocking work in threads.
+
+`Images` is given the store and two callbacks (who uses which image; tell an event) and is called by the route table.
+It must never decide where an image lies on disk or who may use it: that is `image/` and the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO, cast
+
+from compose_lite.engine.filters import matches_labels
+from compose_lite.engine.server import Reply, Request
+from compose_lite.errors import EngineError, Error, ImageError
+from compose_lite.image import archive, reference
+from compose_lite.image.store import Image, ImageStore, Removal, Untagged, Use
+from compose_lite.units import parse_rfc3339, rfc3339
+
+Document = dict[str, Any]
+_STATUS = {
+    "image-not-found": 404,
+    "image-conflict": 409,
+    "image-name": 400,
+    "image-ambiguous": 400,
+    "archive-kind": 400,
+    "image-rootfs": 400,
+}
+_FILTERS = frozenset({"dangling", "label", "reference", "before", "since", "until"})
+
+
+class Images:
+    def __init__(
+        self,
+        store: ImageStore,
+        uses: Callable[[], Mapping[str, Sequence[Use]]] = dict,
+        tell: Callable[[str, str, Mapping[str, str]], object] = lambda action, id, attributes: None,
+    ) -> None:
+        """uses: image id -> containers made from it. tell: (action, image id, attributes) of an event of kind image."""
+        self.store, self._uses, self._tell = store, uses, tell
+
+    # Questions
+
+    async def list(self, request: Request) -> list[Document]:
+        """GET /images/json"""
+        filters = request.filters(_FILTERS)
+        images = await self._in_thread(self.store.all)
+        uses = self._uses()
+        return [summary(image, len(uses.get(image.id, ()))) for image in _chosen(images, filters, self._require)]
+
+    async def inspect(self, request: Request) -> Document:
+        """GET /images/{name}/json"""
+        return inspect_document(await self._in_thread(self._require, request.params["name"]))
+
+    async def history(self, request: Request) -> list[Document]:
+        """GET /images/{name}/history"""
+        rows = await self._in_thread(self.store.history, request.params["name"])
+        return [{**row, "Created": _seconds(row["Created"])} for row in rows]
+
+    # Changes
+
+    async def tag(self, request: Request) -> Reply:
+        """POST /images/{name}/tag"""
+        repo, tag = request.text("repo"), request.text("tag")
+        name = await self._in_thread(reference.parse, f"{repo}:{tag}" if tag else repo)
+        image = await self._in_thread(self._require, request.params["name"])
+        await self._in_thread(self.store.tag, image.id, name)
+        self._tell("tag", image.id, {"name": name.with_default_tag().familiar})
+        return Reply(201)
+
+    async def remove(self, request: Request) -> list[Document]:
+        """DELETE /images/{name}"""
+        name, force, uses = request.params["name"], request.flag("force"), self._uses()
+        image = await self._in_thread(self._require, name)
+        gone = await self._in_thread(lambda: self.store.remove(name, force=force, in_use=uses))
+        return self._removed(image.id, gone)
+
+    async def prune(self, request: Request) -> Document:
+        """POST /images/prune"""
+        filters = request.filters(frozenset({"dangling", "label", "label!", "until"}))
+        everything = filters.get("dangling", ["true"])[0] in ("false", "0")
+        in_use = [id for id, users in self._uses().items() if users]
+
+        def keep(image: Image) -> bool:
+            labels = dict(image.run_config.get("Labels") or {})
+            unwanted = any(matches_labels(labels, [entry]) for entry in filters.get("label!", ()))
+            return unwanted or not matches_labels(labels, filters.get("label", ()))
+
+        gone, freed = await self._in_thread(lambda: self.store.prune(everything=everything, in_use=in_use, keep=keep))
+        return {"ImagesDeleted": self._removed("", gone) or None, "SpaceReclaimed": freed}
+
+    def _removed(self, image: str, gone: Sequence[Removal]) -> list[Document]:
+        rows: list[Document] = []
+        for item in gone:
+            if isinstance(item, Untagged):
+                rows.append({"Untagged": item.name})
+                self._tell("untag", image, {"name": item.name})
+            else:
+                rows.append({"Deleted": item.id})
+                if item.id == image:
+                    self._tell("delete", image, {"name": image})
+        return rows
+
+    async def load(self, request: Request) -> None:
+        """POST /images/load: an archive as the body; a stream of what was loaded."""
+        with tempfile.TemporaryFile(dir=self.store.data, prefix=".load-") as spool:
+            while piece := await request.body.read_some():
+                spool.write(piece)
+            spool.seek(0)
+            await request.begin()
+            quiet = request.flag("quiet")
+            try:
+                images = await self._in_thread(archive.load, self.store, cast(BinaryIO, spool))
+            except (Error, OSError) as error:
+                await request.send_json(_error(error))
+                return
+        for image in images:
+            shown = [f"Loaded image: {tag}" for tag in image.tags] or [f"Loaded image ID: {image.id}"]
+            for line in shown:
+                await request.send_json({"stream": line + "\n"})
+            self._tell("load", image.id, {"name": image.tags[0] if image.tags else image.id})
+        if not images and not quiet:
+            await request.send_json({"stream": "The archive holds no image\n"})
+
+    async def save(self, request: Request) -> None:
+        """GET /images/get?names=... and GET /images/{name}/get: an archive."""
+        given = request.params.get("name")
+        names = [given] if given else [n for text in request.query.get("names", []) for n in text.split(",") if n]
+        for name in names:
+            await self._in_thread(self._require, name)
+        pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(8)
+
+        def write_all() -> None:
+            try:
+                archive.save(self.store, names, pieces.put)
+                pieces.put(None)
+            except BaseException as error:
+                pieces.put(error)
+
+        await request.begin("application/x-tar")
+        worker = asyncio.get_running_loop().run_in_executor(None, write_all)
+        try:
+            while (piece := await asyncio.to_thread(pieces.get)) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                await request.send(piece)
+        finally:
+            while not worker.done():
+                with contextlib.suppress(queue.Empty):
+                    pieces.get_nowait()
+                await asyncio.sleep(0.01)
+
+    # Inside
+
+    def _require(self, name: str) -> Image:
+        return self.store.require(name)
+
+    async def _in_thread(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return await asyncio.to_thread(call, *args)
+        except ImageError as error:
+            raise EngineError(error.says, http_status=_STATUS.get(error.code, 500), code=error.code) from error
+
+
+def summary(image: Image, containers: int = -1) -> Document:
+    """One row of GET /images/json."""
+    return {
+        "Id": image.id,
+        "ParentId": image.parent,
+        "RepoTags": list(image.tags),
+        "RepoDigests": list(image.digests),
+        "Created": _seconds(image.created),
+        "Size": image.size,
+        "SharedSize": -1,
+        "Labels": image.run_config.get("Labels") or None,
+        "Containers": containers,
+    }
+
+
+def inspect_document(image: Image) -> Document:
+    """GET /images/{name}/json"""
+    config, run = image.config, image.run_config
+    history = list(config.get("history") or ())
+    lower = [str(path) for path in reversed(image.layers)]
+    found: Document = {
+        "Id": image.id,
+        "RepoTags": list(image.tags),
+        "RepoDigests": list(image.digests),
+        "Parent": image.parent,
+        "Comment": history[-1].get("comment", "") if history else config.get("comment", ""),
+        "Created": image.created,
+        "DockerVersion": config.get("docker_version", ""),
+        "Author": config.get("author", ""),
+        "Architecture": config.get("architecture", ""),
+        "Os": config.get("os", ""),
+        "Size": image.size,
+        "GraphDriver": {"Data": {"LowerDir": ":".join(lower[1:]), "UpperDir": lower[0]} if lower else {}, "Name": "overlay2"},
+        "RootFS": {"Type": "layers", **({"Layers": list(image.diff_ids)} if image.diff_ids else {})},
+        "Metadata": {"LastTagTime": rfc3339(image.tagged_at) if image.tagged_at and image.tags else "0001-01-01T00:00:00Z"},
+        "Config": config_document(run),
+    }
+    if config.get("variant"):
+        found["Variant"] = config["variant"]
+    return found
+
+
+def config_document(run: Mapping[str, Any]) -> Document:
+    """The image's `config` with the fields that Docker always shows."""
+    shown: Document = {
+        "Cmd": None,
+        "Entrypoint": None,
+        "Env": None,
+        "Labels": None,
+        "OnBuild": None,
+        "User": "",
+        "Volumes": None,
+        "WorkingDir": "",
+    }
+    return shown | {key: value for key, value in run.items() if value not in (None, "", [], {})}
+
+
+def _seconds(created: str) -> int:
+    try:
+        return parse_rfc3339(created) // 10**9
+    except ValueError:
+        return 0
+
+
+def _chosen(images: Sequence[Image], filters: Mapping[str, Sequence[str]], require: Callable[[str], Image]) -> list[Image]:
+    found = list(images)
+    if "dangling" in filters:
+        wanted = filters["dangling"][0] in ("true", "1")
+        found = [image for image in found if (not image.tags and not image.digests) == wanted]
+    if "label" in filters:
+        found = [image for image in found if matches_labels(dict(image.run_config.get("Labels") or {}), filters["label"])]
+    if "reference" in filters:
+        found = [image for image in found if any(_is_called(image, pattern) for pattern in filters["reference"])]
+    for name in filters.get("before", ()):
+        limit = require(name).created
+        found = [image for image in found if image.created < limit]
+    for name in filters.get("since", ()):
+        limit = require(name).created
+        found = [image for image in found if image.created > limit]
+    return found
+
+
+def _is_called(image: Image, pattern: str) -> bool:
+    import fnmatch
+
+    for tag in image.tags:
+        names = (tag, tag.rpartition(":")[0], str(reference.parse(tag)))
+        if any(fnmatch.fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for name in names):
+            return True
+    return False
+
+
+def _error(error: Exception) -> Document:
+    says = error.says if isinstance(error, Error) else f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
+    return {"errorDetail": {"message": says}, "error": says}
