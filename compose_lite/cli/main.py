@@ -25,11 +25,13 @@ from compose_lite.errors import Error, UsageError, nearest
 COMMANDS: dict[str, str] = {
     name: name
     for name in (
+        "commit",
         "config",
         "container",
         "convert",
         "down",
         "events",
+        "export",
         "image",
         "images",
         "ls",
