@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from compose_lite.api.protocol import split_reference
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
@@ -32,6 +34,6 @@ async def run(
     if not found:
         raise ProjectError("no-container", f'no container found for service "{service}" of project "{name}"')
     repo, tag = split_reference(reference[0]) if reference else ("", "")
-    more = {"author": author or None, "comment": message or None, "changes": list(change) or None, "pause": pause}
+    more: dict[str, Any] = {"author": author or None, "comment": message or None, "changes": list(change) or None, "pause": pause}
     made = await engine.commit(found[0].id, repo=repo, tag=tag or "", **more)
     context.print(f"Image for service {service} created as {made['Id']}")
