@@ -133,7 +133,7 @@ HIDDEN = (
     "/var/cache/debconf",
 )
 HIDDEN_GLOBS = ("/etc/ssh/ssh_host_*", "/etc/ssh/*_key", "/etc/*.keytab")
-FRESH_TMPFS = {"/tmp": "mode=1777", "/var/tmp": "mode=1777", "/run": "mode=755"}  # noqa: S108
+FRESH_TMPFS = {"/tmp": "mode=1777", "/var/tmp": "mode=1777", "/run": "mode=755"}
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
@@ -169,7 +169,7 @@ stat64 statfs statfs64 statmount statx symlink symlinkat sync sync_file_range sy
 timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime
 timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat
 uretprobe utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev
-""".split()
+"""
 
 _BY_MACHINE = {
     "x86_64": ["arch_prctl", "modify_ldt"],
@@ -211,7 +211,7 @@ _ENOSYS = 38
 def seccomp_profile(capabilities: Iterable[str], machine: str) -> dict[str, Any]:
     """The OCI seccomp section for a container with these capabilities in its bounding set."""
     held = set(capabilities)
-    allowed = [*_ALWAYS, *_BY_MACHINE.get(machine, ()), "process_vm_readv", "process_vm_writev", "ptrace"]
+    allowed = [*_ALWAYS.split(), *_BY_MACHINE.get(machine, ()), "process_vm_readv", "process_vm_writev", "ptrace"]
     for capability, calls in _BY_CAPABILITY.items():
         if capability in held:
             allowed += calls.split()

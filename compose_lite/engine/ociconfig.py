@@ -1,0 +1,388 @@
+"""A container's record → the OCI runtime config it is started with. Pure: what has to be looked up comes in as `Surroundings`.
+
+It must never relax a default: what is not asked for is what defaults.py says.
+Spec: OCI runtime-spec 1.2, config.md and config-linux.md; Docker's HostConfig for the wishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydantic_core
+
+from compose_lite.engine import defaults
+from compose_lite.engine.record import Container
+from compose_lite.engine.users import User
+from compose_lite.errors import EngineError
+
+Document = dict[str, Any]
+BASE_RLIMITS = frozenset("AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK".split(" "))
+_NET_SYSCTLS = ("net.",)
+_IPC_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni")
+_IPC_PREFIXES = ("fs.mqueue.", "kernel.shm_rmid_forced")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A node of the machine that the container gets."""
+
+    path: str  # inside
+    kind: str  # c or b
+    major: int
+    minor: int
+    mode: int
+    uid: int
+    gid: int
+    access: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the config depends on and the record does not hold."""
+
+    user: User
+    state: str  # the folder with hosts, hostname, resolv.conf
+    held: Sequence[str]  # capabilities of the engine's own bounding set
+    machine: str = "x86_64"
+    cgroup_version: int = 1
+    devices: Sequence[Device] = ()
+    shared_pids: Mapping[str, int] = field(default_factory=dict)  # namespace -> pid of the container it is shared with
+    shm: str = ""  # a folder to bind on /dev/shm; empty: a tmpfs of its own
+    mounts: Sequence[Document] = ()  # user mounts, sources resolved
+    network: bool = True  # False: the machine's own network namespace
+    rootless: bool = False
+    proxies: Sequence[str] = ()
+
+
+def oci_config(container: Container, around: Surroundings) -> tuple[Document, int]:
+    """The config, and how many of its mounts can be made before its dependencies have finished."""
+    host = container.host_config
+    privileged = bool(host.get("Privileged"))
+    bounding = capabilities(host, around.held)
+    base = _base_mounts(container, around, privileged)
+    wished = {_clean(m["destination"]) for m in around.mounts}
+    base = [mount for mount in base if mount["destination"] not in wished]
+    config: Document = {
+        "ociVersion": "1.2.0",
+        "hostname": container.hostname,
+        "process": process(container, around, bounding),
+        "root": {"readonly": bool(host.get("ReadonlyRootfs"))},
+        "mounts": [*base, *sorted(around.mounts, key=lambda m: _clean(m["destination"]).count("/"))],
+        "annotations": dict(host.get("Annotations") or {}),
+        "linux": {
+            "namespaces": _namespaces(host, around),
+            "resources": resources(host, around.devices, privileged),
+            "sysctl": _sysctls(host),
+            "maskedPaths": [] if privileged else list(_paths(host, "MaskedPaths", defaults.MASKED)),
+            "readonlyPaths": [] if privileged else list(_paths(host, "ReadonlyPaths", defaults.READONLY)),
+            "devices": [_node(device) for device in around.devices],
+            "rootfsPropagation": "rslave" if any("slave" in o for m in around.mounts for o in m["options"]) else "rprivate",
+        },
+    }
+    if container.domainname:
+        config["domainname"] = container.domainname
+    if host.get("UTSMode") == "host":
+        del config["hostname"]
+        config.pop("domainname", None)
+    if host.get("CgroupParent"):
+        config["linux"]["cgroupsPath"] = f"/{str(host['CgroupParent']).strip('/')}/{container.id}"
+    profile = seccomp(host, bounding, around.machine)
+    if profile is not None:
+        config["linux"]["seccomp"] = profile
+    return config, len(base)
+
+
+def process(container: Container, around: Surroundings, bounding: Sequence[str]) -> Document:
+    """Its first process."""
+    argv = container.argv
+    if not argv:
+        raise EngineError("no command specified", http_status=400)
+    host = container.host_config
+    made: Document = {
+        "terminal": container.tty,
+        "args": argv,
+        "env": environment(container.config, container.hostname, around.user.home),
+        "cwd": container.config.get("WorkingDir") or "/",
+        "user": {"uid": around.user.uid, "gid": around.user.gid, "additionalGids": list(around.user.groups), "umask": 0o022},
+        "capabilities": capability_sets(bounding, around.user.uid),
+        "noNewPrivileges": security_options(host).no_new_privileges,
+        "rlimits": rlimits(host),
+    }
+    if host.get("OomScoreAdj"):
+        made["oomScoreAdj"] = host["OomScoreAdj"]
+    return made
+
+
+def environment(config: Mapping[str, Any], hostname: str, home: str, extra: Sequence[str] = (), tty: bool | None = None) -> list[str]:
+    """Docker's order: the defaults, replaced in place by what is given; HOME only where nobody sets it. `A` alone unsets A."""
+    found: dict[str, str | None] = dict(entry.split("=", 1) for entry in (defaults.PATH, f"HOSTNAME={hostname}"))
+    if config.get("Tty") if tty is None else tty:
+        found["TERM"] = "xterm"
+    for entry in [*(config.get("Env") or ()), *extra]:
+        name, equals, value = entry.partition("=")
+        found[name] = value if equals else None
+    if not found.get("HOME"):
+        found["HOME"] = home
+    return [f"{name}={value}" for name, value in found.items() if value is not None]
+
+
+def capabilities(host: Mapping[str, Any], held: Sequence[str]) -> list[str]:
+    """The bounding set: cap_add and cap_drop over the defaults, within what the engine itself holds."""
+    if host.get("Privileged"):
+        return list(held)
+    add, drop = (_capability_names(host.get(key)) for key in ("CapAdd", "CapDrop"))
+    wanted = list(held) if "ALL" in add else [] if "ALL" in drop else [c for c in defaults.CAPABILITIES if c not in drop]
+    wanted = [c for c in wanted if c not in drop]
+    wanted += [c for c in add if c != "ALL" and c not in wanted]
+    return [c for c in wanted if c in held]
+
+
+def _capability_names(values: Iterable[str] | None) -> list[str]:
+    return [name if (name := v.upper()) == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for v in values or ()]
+
+
+def check_capabilities(host: Mapping[str, Any], known: Iterable[str]) -> None:
+    for key in ("CapAdd", "CapDrop"):
+        for name in _capability_names(host.get(key)):
+            if name not in ("ALL", "CAP_ALL") and name not in known:
+                raise EngineError(f'invalid {key}: unknown capability: "{name}"', http_status=400)
+
+
+def capability_sets(bounding: Sequence[str], uid: int) -> Document:
+    mine = list(bounding) if uid == 0 else []
+    return {"bounding": list(bounding), "effective": mine, "permitted": mine, "inheritable": [], "ambient": []}
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    seccomp: str = ""  # empty: the default profile
+    no_new_privileges: bool = False
+    apparmor: str = ""
+    systempaths_unconfined: bool = False
+
+
+def security_options(host: Mapping[str, Any]) -> Security:
+    """`security_opt`, each entry `key=value` or `key:value`. Raises EngineError in Docker's words."""
+    profile, privileges, apparmor, paths = "", False, "", False
+    for number, entry in enumerate(host.get("SecurityOpt") or (), 1):
+        if entry in ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"):
+            privileges = True
+            continue
+        cut = "=" if "=" in entry else ":"
+        key, found, value = entry.partition(cut)
+        if not found and entry != "disable":
+            raise EngineError(f'invalid --security-opt {number}: "{entry}"', http_status=400)
+        if key == "seccomp":
+            profile = value
+        elif key == "no-new-privileges":
+            privileges = value.lower() in ("true", "1")
+        elif key == "apparmor":
+            apparmor = value
+        elif key == "systempaths":
+            paths = value == "unconfined"
+        elif key not in ("label", "writable-cgroups"):
+            raise EngineError(f'invalid --security-opt {number}: "{entry}"', http_status=400)
+    return Security(profile, privileges, apparmor, paths)
+
+
+def seccomp(host: Mapping[str, Any], bounding: Sequence[str], machine: str) -> Document | None:
+    """The filter's section; None: no filter (privileged or unconfined)."""
+    wish = security_options(host).seccomp
+    if wish == "unconfined" or (host.get("Privileged") and not wish):
+        return None
+    if wish in ("", "builtin"):
+        return defaults.seccomp_profile(bounding, machine)
+    try:
+        profile = pydantic_core.from_json(wish)
+    except ValueError as error:
+        raise EngineError(f"decoding seccomp profile failed: {error}", http_status=400) from None
+    if not isinstance(profile, dict):
+        raise EngineError("decoding seccomp profile failed: an object is expected", http_status=400)
+    return defaults.custom_profile(profile, bounding, machine)
+
+
+def rlimits(host: Mapping[str, Any]) -> list[Document]:
+    found = []
+    for limit in host.get("Ulimits") or ():
+        name = str(limit.get("Name", "")).upper()
+        if name not in BASE_RLIMITS:
+            raise EngineError(f"wrong rlimit value: RLIMIT_{name}", http_status=400)
+        found.append({"type": f"RLIMIT_{name}", "soft": _unlimited(limit.get("Soft")), "hard": _unlimited(limit.get("Hard"))})
+    return found
+
+
+def _unlimited(value: Any) -> int:
+    return 2**64 - 1 if value == -1 else int(value or 0)
+
+
+def resources(host: Mapping[str, Any], devices: Sequence[Device], privileged: bool) -> Document:
+    """Limits of the group, in OCI's words; only those that are set."""
+    found: Document = {"devices": _device_rules(host, devices, privileged)}
+    memory = _set(
+        limit=host.get("Memory") or None,
+        swap=host.get("MemorySwap") or (host["Memory"] * 2 if host.get("Memory") else None),
+        reservation=host.get("MemoryReservation") or None,
+        swappiness=host["MemorySwappiness"]
+        if (host.get("MemorySwappiness") or 0) > -1 and host.get("MemorySwappiness") is not None
+        else None,
+        disableOOMKiller=True if host.get("OomKillDisable") else None,
+    )
+    quota, period = host.get("CpuQuota") or None, host.get("CpuPeriod") or None
+    if host.get("NanoCpus"):
+        period = 100_000
+        quota = int(host["NanoCpus"]) * period // 10**9
+    cpu = _set(
+        shares=host.get("CpuShares") or None,
+        quota=quota,
+        period=period,
+        realtimeRuntime=host.get("CpuRealtimeRuntime") or None,
+        realtimePeriod=host.get("CpuRealtimePeriod") or None,
+        cpus=host.get("CpusetCpus") or None,
+        mems=host.get("CpusetMems") or None,
+    )
+    block = _set(
+        weight=host.get("BlkioWeight") or None,
+        weightDevice=_block_devices(host.get("BlkioWeightDevice"), "Weight", "weight"),
+        throttleReadBpsDevice=_block_devices(host.get("BlkioDeviceReadBps"), "Rate", "rate"),
+        throttleWriteBpsDevice=_block_devices(host.get("BlkioDeviceWriteBps"), "Rate", "rate"),
+        throttleReadIOPSDevice=_block_devices(host.get("BlkioDeviceReadIOps"), "Rate", "rate"),
+        throttleWriteIOPSDevice=_block_devices(host.get("BlkioDeviceWriteIOps"), "Rate", "rate"),
+    )
+    for name, part in (("memory", memory), ("cpu", cpu), ("blockIO", block)):
+        if part:
+            found[name] = part
+    if host.get("PidsLimit"):
+        found["pids"] = {"limit": host["PidsLimit"]}
+    return found
+
+
+def _set(**values: Any) -> Document:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _block_devices(entries: Iterable[Mapping[str, Any]] | None, key: str, word: str) -> list[Document] | None:
+    """Entries that devices.py has given their numbers."""
+    found = [{"major": e["x-major"], "minor": e["x-minor"], word: e[key]} for e in entries or () if "x-major" in e]
+    return found or None
+
+
+def _device_rules(host: Mapping[str, Any], devices: Sequence[Device], privileged: bool) -> list[Document]:
+    if privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules = [dict(rule) for rule in defaults.DEVICE_RULES]
+    rules += [{"allow": True, "type": d.kind, "major": d.major, "minor": d.minor, "access": d.access} for d in devices]
+    return rules + [device_rule(text) for text in host.get("DeviceCgroupRules") or ()]
+
+
+def device_rule(text: str) -> Document:
+    """`c 1:3 rwm`, `a *:* rwm`. Raises EngineError in Docker's words."""
+    words = text.split()
+    numbers = words[1].split(":") if len(words) == 3 else []
+    valid = len(numbers) == 2 and words[0] in "abc" and not set(words[2]) - set("rwm") and all(n == "*" or n.isdigit() for n in numbers)
+    if not valid:
+        raise EngineError(f"invalid device cgroup rule format: '{text}'", http_status=400)
+    rule: Document = {"allow": True, "type": words[0], "access": words[2]}
+    return rule | {key: int(n) for key, n in zip(("major", "minor"), numbers, strict=True) if n != "*"}
+
+
+def _node(device: Device) -> Document:
+    return {
+        "path": device.path,
+        "type": device.kind,
+        "major": device.major,
+        "minor": device.minor,
+        "fileMode": device.mode,
+        "uid": device.uid,
+        "gid": device.gid,
+    }
+
+
+def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[Document]:
+    found: list[Document] = [{"type": "mount"}]
+    if around.network:
+        found.append({"type": "network", "path": "fd:netns"})
+    for kind, key in (("pid", "PidMode"), ("ipc", "IpcMode")):
+        if kind in around.shared_pids:
+            found.append({"type": kind, "path": f"/proc/{around.shared_pids[kind]}/ns/{kind}"})
+        elif host.get(key) != "host":
+            found.append({"type": kind})
+    if host.get("UTSMode") != "host":
+        found.append({"type": "uts"})
+    if host.get("CgroupnsMode") == "private":
+        found.append({"type": "cgroup"})
+    return found
+
+
+def _sysctls(host: Mapping[str, Any]) -> dict[str, str]:
+    """Only those of namespaces of its own; for the rest, runc's words."""
+    for name in host.get("Sysctls") or {}:
+        own_network = not str(host.get("NetworkMode", "")).startswith(("host", "container:"))
+        own_ipc = not str(host.get("IpcMode", "")).startswith(("host", "container:"))
+        is_ipc = name in _IPC_SYSCTLS or name.startswith(_IPC_PREFIXES)
+        fine = (name.startswith(_NET_SYSCTLS) and own_network) or (is_ipc and own_ipc)
+        if not fine and name not in ("kernel.domainname", "kernel.hostname"):
+            raise EngineError(f'sysctl "{name}" is not in a separate kernel namespace', http_status=400)
+    return {name: str(value) for name, value in (host.get("Sysctls") or {}).items()}
+
+
+def _paths(host: Mapping[str, Any], key: str, standard: Sequence[str]) -> Sequence[str]:
+    if security_options(host).systempaths_unconfined:
+        return ()
+    value = host.get(key)
+    return standard if value is None else value
+
+
+def _base_mounts(container: Container, around: Surroundings, privileged: bool) -> list[Document]:
+    host = container.host_config
+    sys = "rw" if privileged else "ro"
+    shm = int(host.get("ShmSize") or defaults.SHM_SIZE)
+    mounts = [
+        _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+        _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", sys),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", sys, "nosuid", "noexec", "nodev"),
+    ]
+    ipc = str(host.get("IpcMode") or "private")
+    if ipc == "host":
+        mounts += [_mount("/dev/mqueue", "bind", "/dev/mqueue", "rbind", "rprivate", "nosuid", "noexec", "nodev")]
+    else:
+        mounts += [_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")]
+    if around.shm:
+        mounts.append(_mount("/dev/shm", "bind", around.shm, "rbind", "rprivate", "nosuid", "noexec", "nodev"))
+    elif ipc != "none":
+        mounts.append(_mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={shm}"))
+    readonly = ("ro",) if host.get("ReadonlyRootfs") else ()
+    for name in ("hostname", "hosts", "resolv.conf"):
+        mounts.append(_mount(f"/etc/{name}", "bind", f"{around.state}/{name}", "rbind", "rprivate", *readonly))
+    if container.rootfs:
+        wished = {_clean(m["destination"]) for m in around.mounts}
+        for path, options in defaults.FRESH_TMPFS.items():
+            if path not in wished:
+                mounts.append(_mount(path, "tmpfs", "tmpfs", "nosuid", "nodev", options))
+    return mounts
+
+
+def _mount(destination: str, kind: str, source: str, *options: str) -> Document:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
+def user_mount(point: Mapping[str, Any], source: str) -> Document:
+    """A mount point of the record as an OCI mount. source: where it is on the machine (unused for tmpfs)."""
+    destination = _clean(point["Destination"])
+    if point["Type"] == "tmpfs":
+        return _mount(destination, "tmpfs", "tmpfs", "noexec", "nosuid", "nodev", *tmpfs_options(point.get("x-options") or ""))
+    access = [] if point["RW"] else ["ro"] if point.get("x-ro-top") else ["ro", "rro"]
+    recursion = "bind" if point.get("x-nonrecursive") else "rbind"
+    return _mount(destination, "bind", source, recursion, point.get("Propagation") or "rprivate", *access)
+
+
+def tmpfs_options(text: str) -> list[str]:
+    words = [word for word in text.split(",") if word]
+    return words if any(word.startswith("mode=") for word in words) else [*words, "mode=1777"]
+
+
+def _clean(path: str) -> str:
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
