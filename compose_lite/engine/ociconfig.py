@@ -18,7 +18,8 @@ from compose_lite.engine.users import User
 from compose_lite.errors import EngineError
 
 Document = dict[str, Any]
-BASE_RLIMITS = frozenset("AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK".split(" "))
+_LIMITS = "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK"
+BASE_RLIMITS = frozenset(_LIMITS.split())
 _NET_SYSCTLS = ("net.",)
 _IPC_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni")
 _IPC_PREFIXES = ("fs.mqueue.", "kernel.shm_rmid_forced")
@@ -117,7 +118,7 @@ def process(container: Container, around: Surroundings, bounding: Sequence[str])
 
 def environment(config: Mapping[str, Any], hostname: str, home: str, extra: Sequence[str] = (), tty: bool | None = None) -> list[str]:
     """Docker's order: the defaults, replaced in place by what is given; HOME only where nobody sets it. `A` alone unsets A."""
-    found: dict[str, str | None] = dict(entry.split("=", 1) for entry in (defaults.PATH, f"HOSTNAME={hostname}"))
+    found: dict[str, str | None] = {"PATH": defaults.PATH.partition("=")[2], "HOSTNAME": hostname}
     if config.get("Tty") if tty is None else tty:
         found["TERM"] = "xterm"
     for entry in [*(config.get("Env") or ()), *extra]:

@@ -1,0 +1,336 @@
+"""A create request → what the container will be: checks, defaults, the image's configuration merged in. Pure.
+
+Statuses and words are Docker's, since clients act on them. Paths of the machine and other containers are checked by callers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from compose_lite.engine import ociconfig, restart
+from compose_lite.engine.defaults import MASKED, READONLY, SHM_SIZE
+from compose_lite.errors import EngineError
+from compose_lite.ids import CONTAINER_NAME
+from compose_lite.linux import capabilities
+
+Document = dict[str, Any]
+LOG_DRIVERS = ("json-file", "none", "local", "")
+_CONFIG: Document = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": {},
+}
+_OPTIONAL = ("ExposedPorts", "Healthcheck", "ArgsEscaped", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell")
+_HOST: Document = {
+    "Binds": None,
+    "ContainerIDFile": "",
+    "LogConfig": {"Type": "json-file", "Config": {}},
+    "NetworkMode": "bridge",
+    "PortBindings": {},
+    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+    "AutoRemove": False,
+    "VolumeDriver": "",
+    "VolumesFrom": None,
+    "ConsoleSize": [0, 0],
+    "CapAdd": None,
+    "CapDrop": None,
+    "CgroupnsMode": "",
+    "Dns": [],
+    "DnsOptions": [],
+    "DnsSearch": [],
+    "ExtraHosts": None,
+    "GroupAdd": None,
+    "IpcMode": "private",
+    "Cgroup": "",
+    "Links": None,
+    "OomScoreAdj": 0,
+    "PidMode": "",
+    "Privileged": False,
+    "PublishAllPorts": False,
+    "ReadonlyRootfs": False,
+    "SecurityOpt": None,
+    "UTSMode": "",
+    "UsernsMode": "",
+    "ShmSize": SHM_SIZE,
+    "Runtime": "compose-lite",
+    "Isolation": "",
+    "CpuShares": 0,
+    "Memory": 0,
+    "NanoCpus": 0,
+    "CgroupParent": "",
+    "BlkioWeight": 0,
+    "BlkioWeightDevice": [],
+    "BlkioDeviceReadBps": [],
+    "BlkioDeviceWriteBps": [],
+    "BlkioDeviceReadIOps": [],
+    "BlkioDeviceWriteIOps": [],
+    "CpuPeriod": 0,
+    "CpuQuota": 0,
+    "CpuRealtimePeriod": 0,
+    "CpuRealtimeRuntime": 0,
+    "CpusetCpus": "",
+    "CpusetMems": "",
+    "Devices": [],
+    "DeviceCgroupRules": None,
+    "DeviceRequests": None,
+    "MemoryReservation": 0,
+    "MemorySwap": 0,
+    "MemorySwappiness": None,
+    "OomKillDisable": False,
+    "PidsLimit": None,
+    "Ulimits": [],
+    "CpuCount": 0,
+    "CpuPercent": 0,
+    "IOMaximumIOps": 0,
+    "IOMaximumBandwidth": 0,
+    "MaskedPaths": list(MASKED),
+    "ReadonlyPaths": list(READONLY),
+}
+FILES = "x-compose-lite.files"
+RUNTIMES = ("", "runc", "io.containerd.runc.v2", "compose-lite")
+_PORT = re.compile(r"\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)
+
+
+def check_name(name: str) -> str:
+    """A wished name without its slash. Raises EngineError in Docker's words."""
+    plain = name.removeprefix("/")
+    if not CONTAINER_NAME.fullmatch(plain):
+        says = f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+        raise EngineError(says, http_status=400)
+    return plain
+
+
+def config_of(body: Mapping[str, Any], image: Mapping[str, Any], id: str, machine_name: str) -> Document:
+    """Docker's Config: the request over the image's configuration."""
+    config = {**_CONFIG, **{k: body[k] for k in (*_CONFIG, *_OPTIONAL) if body.get(k) is not None}}
+    config["Entrypoint"], config["Cmd"] = (_words(config[key], key) for key in ("Entrypoint", "Cmd"))
+    if config["Entrypoint"] is None and body.get("Entrypoint") is None:
+        if not config["Cmd"]:
+            config["Cmd"] = image.get("Cmd") or config["Cmd"]
+        config["Entrypoint"] = image.get("Entrypoint") or None
+    elif config["Entrypoint"] in ([], [""]):
+        config["Entrypoint"] = None  # cleared; the image's CMD goes with it
+    config["Env"] = merge_environment(image.get("Env") or (), config["Env"] or ())
+    for key in ("User", "WorkingDir", "StopSignal"):
+        if not config.get(key) and image.get(key):
+            config[key] = image[key]
+    config["Labels"] = {**(image.get("Labels") or {}), **(config["Labels"] or {})}
+    for key in ("ExposedPorts", "Volumes"):
+        both = {**(image.get(key) or {}), **(config.get(key) or {})}
+        if both:
+            config[key] = both
+    if image.get("Shell") and not config.get("Shell"):
+        config["Shell"] = image["Shell"]
+    config["OnBuild"] = image.get("OnBuild") or None
+    health = merge_healthcheck(image.get("Healthcheck"), body.get("Healthcheck"))
+    config.pop("Healthcheck", None)
+    if health:
+        config["Healthcheck"] = health
+    host = body.get("HostConfig") or {}
+    if not config["Hostname"]:
+        shared = host.get("NetworkMode") == "host" or host.get("UTSMode") == "host"
+        config["Hostname"] = machine_name if shared else id[:12]
+    _check_config(config)
+    return config
+
+
+def _words(value: Any, key: str) -> list[str] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return list(value)
+    raise EngineError(f"invalid JSON: {key} must be a list of strings", http_status=400)
+
+
+def merge_environment(first: Any, second: Any) -> list[str]:
+    """The second over the first, each name once, in the order of its first mention. A bare name takes the variable away."""
+    found: dict[str, str] = {}
+    for entry in (*first, *second):
+        name, equals, _ = entry.partition("=")
+        if not name:
+            raise EngineError(f"invalid environment variable: {entry}", http_status=400)
+        if equals:
+            found[name] = entry
+        else:
+            found.pop(name, None)
+    return list(found.values())
+
+
+def merge_healthcheck(image: Mapping[str, Any] | None, wished: Mapping[str, Any] | None) -> Document | None:
+    if not wished and not image:
+        return None
+    found: Document = dict(wished or {})
+    if not found.get("Test"):
+        found = {**(image or {}), **{k: v for k, v in found.items() if v}}
+    elif image and found["Test"][0] != "NONE":
+        found = {**{k: v for k, v in image.items() if k != "Test"}, **{k: v for k, v in found.items() if v}}
+    return found or None
+
+
+def _check_config(config: Document) -> None:
+    where = config["WorkingDir"]
+    if where and not where.startswith("/"):
+        raise EngineError(f"the working directory '{where}' is invalid, it needs to be an absolute path", http_status=400)
+    if config.get("StopSignal"):
+        signal_number(config["StopSignal"])
+    for port in config.get("ExposedPorts") or {}:
+        if not _PORT.fullmatch(port):
+            raise EngineError(f"invalid port specification: {port!r}", http_status=400)
+    health = config.get("Healthcheck") or {}
+    for key in ("Interval", "Timeout", "StartPeriod", "StartInterval"):
+        value = health.get(key) or 0
+        if value and value < 1_000_000:
+            raise EngineError(f"{key} in Healthcheck cannot be less than 1ms", http_status=400)
+    if (health.get("Retries") or 0) < 0:
+        raise EngineError("Retries in Healthcheck cannot be negative", http_status=400)
+    test = health.get("Test") or ["NONE"]
+    if test[0] not in ("NONE", "CMD", "CMD-SHELL", ""):
+        raise EngineError(f"Unknown healthcheck type '{test[0]}' (expected 'CMD')", http_status=400)
+
+
+def signal_number(name: str) -> int:
+    """`SIGTERM`, `term`, `15`, `RTMIN+3`. Raises EngineError in Docker's words."""
+    text = str(name).strip().upper()
+    if text.isdigit() and 0 < int(text) <= signal.SIGRTMAX:
+        return int(text)
+    text = text if text.startswith("SIG") else f"SIG{text}"
+    base, sign, offset = (
+        re.match(r"(SIGRTM(?:IN|AX))([+-])(\d+)$", text).groups() if "RTM" in text and text[-1].isdigit() else (text, "", "0")
+    )  # type: ignore[union-attr]
+    try:
+        number = int(signal.Signals[base]) + (int(offset) if sign == "+" else -int(offset))
+    except KeyError:
+        raise EngineError(f"invalid signal: {name}", http_status=400) from None
+    if not 0 < number <= signal.SIGRTMAX:
+        raise EngineError(f"invalid signal: {name}", http_status=400)
+    return number
+
+
+def host_config_of(body: Mapping[str, Any], cgroup_version: int) -> tuple[Document, list[str]]:
+    """Docker's HostConfig with its defaults, and warnings."""
+    wished = {k: v for k, v in (body.get("HostConfig") or {}).items() if v is not None and k != FILES}
+    host = {**_HOST, **wished}
+    for key in ("NetworkMode", "IpcMode"):
+        host[key] = host[key] or _HOST[key]
+    host["NetworkMode"] = "bridge" if host["NetworkMode"] == "default" else host["NetworkMode"]
+    host["CgroupnsMode"] = host["CgroupnsMode"] or ("private" if cgroup_version == 2 else "host")
+    if host["Privileged"] and not wished.get("CgroupnsMode"):
+        host["CgroupnsMode"] = "host"
+    host["LogConfig"] = {
+        "Type": (host["LogConfig"] or {}).get("Type") or "json-file",
+        "Config": (host["LogConfig"] or {}).get("Config") or {},
+    }
+    host["RestartPolicy"] = {"MaximumRetryCount": 0, **(host["RestartPolicy"] or {})}
+    host["RestartPolicy"]["Name"] = host["RestartPolicy"].get("Name") or "no"
+    host["ShmSize"] = host["ShmSize"] or SHM_SIZE
+    warnings = check_host_config(host)
+    return host, warnings
+
+
+def check_host_config(host: Document) -> list[str]:
+    """Refuses what cannot be; returns Docker's warnings."""
+    restart.check(host["RestartPolicy"])
+    if host["AutoRemove"] and host["RestartPolicy"]["Name"] not in ("", "no"):
+        raise EngineError("can't create 'AutoRemove' container with restart policy", http_status=400)
+    ociconfig.check_capabilities(host, capabilities.NAMES)
+    ociconfig.security_options(host)
+    for rule in host["DeviceCgroupRules"] or ():
+        ociconfig.device_rule(rule)
+    if host["DeviceRequests"]:
+        names = sorted({cap for r in host["DeviceRequests"] for group in r.get("Capabilities") or [["device"]] for cap in group})
+        says = f'could not select device driver "{host["DeviceRequests"][0].get("Driver", "")}" with capabilities: [{names}]'
+        raise EngineError(says, http_status=400, remedy="compose-lite has no GPU drivers; give the nodes by `devices`.")
+    if host["Runtime"] not in RUNTIMES:
+        raise EngineError(f"unknown or invalid runtime name: {host['Runtime']}", http_status=400)
+    if host["LogConfig"]["Type"] not in LOG_DRIVERS:
+        kind = host["LogConfig"]["Type"]
+        raise EngineError(f'error looking up logging plugin {kind}: plugin "{kind}" not found', http_status=400)
+    return [*_check_resources(host), *_check_modes(host)]
+
+
+def _check_resources(host: Document) -> list[str]:
+    warnings = []
+    memory, swap = host["Memory"], host["MemorySwap"]
+    if memory and memory < 6 * 2**20:
+        raise EngineError("Minimum memory limit allowed is 6MB", http_status=400)
+    if swap > 0 and not memory:
+        raise EngineError("You should always set the Memory limit when using Memoryswap limit, see usage", http_status=400)
+    if memory and 0 < swap < memory:
+        raise EngineError("Minimum memoryswap limit should be larger than memory limit, see usage", http_status=400)
+    if host["MemoryReservation"] and memory and memory < host["MemoryReservation"]:
+        raise EngineError("Minimum memory limit can not be less than memory reservation limit, see usage", http_status=400)
+    swappiness = host["MemorySwappiness"]
+    if swappiness is not None and swappiness != -1 and not 0 <= swappiness <= 100:
+        raise EngineError(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100", http_status=400)
+    if host["NanoCpus"]:
+        cpus = os.cpu_count() or 1
+        if host["CpuQuota"] or host["CpuPeriod"]:
+            key = "CPU Period" if host["CpuPeriod"] else "CPU Quota"
+            raise EngineError(f"Conflicting options: Nano CPUs and {key} cannot both be set", http_status=400)
+        if host["NanoCpus"] < 10**7 or host["NanoCpus"] > cpus * 10**9:
+            says = f"range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
+            raise EngineError(says, http_status=400)
+    if host["CpuPeriod"] and not 1000 <= host["CpuPeriod"] <= 1_000_000:
+        raise EngineError("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)", http_status=400)
+    if 0 < host["CpuQuota"] < 1000:
+        raise EngineError("CPU cfs quota can not be less than 1ms (i.e. 1000)", http_status=400)
+    if host["BlkioWeight"] and not 10 <= host["BlkioWeight"] <= 1000:
+        raise EngineError("Range of blkio weight is from 10 to 1000", http_status=400)
+    if not -1000 <= host["OomScoreAdj"] <= 1000:
+        raise EngineError(f"Invalid value {host['OomScoreAdj']}, range for oom score adj is [-1000, 1000]", http_status=400)
+    if host["ShmSize"] < 0:
+        raise EngineError("SHM size can not be less than 0", http_status=400)
+    if host["OomKillDisable"] and not memory:
+        warnings.append(
+            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources."
+        )
+    if host["PidsLimit"] is not None and host["PidsLimit"] <= 0:
+        host["PidsLimit"] = None
+    return warnings
+
+
+def _check_modes(host: Document) -> list[str]:
+    warnings = []
+    mode = host["NetworkMode"]
+    if host["PortBindings"] and mode == "host":
+        warnings.append("Published ports are discarded when using host network mode")
+    if mode.startswith("container:"):
+        for key, words in (("PortBindings", "port publishing"), ("ExtraHosts", "custom host-to-IP mapping"), ("Dns", "dns")):
+            if host[key]:
+                raise EngineError(f"conflicting options: {words} and the container type network mode", http_status=400)
+    if host["IpcMode"].split(":")[0] not in ("private", "shareable", "host", "none", "container"):
+        raise EngineError(f"invalid IPC mode: {host['IpcMode']}", http_status=400)
+    if host["PidMode"].split(":")[0] not in ("", "host", "container", "private"):
+        raise EngineError(f"invalid PID mode: {host['PidMode']}", http_status=400)
+    if host["UTSMode"] not in ("", "host"):
+        raise EngineError(f"invalid UTS mode: {host['UTSMode']}", http_status=400)
+    if host["CgroupnsMode"] not in ("private", "host"):
+        raise EngineError(f"invalid cgroup namespace mode: {host['CgroupnsMode']}", http_status=400)
+    for port, bindings in host["PortBindings"].items():
+        if not _PORT.fullmatch(port):
+            raise EngineError(f"invalid port specification: {port!r}", http_status=400)
+        for binding in bindings or ():
+            text = binding.get("HostPort") or ""
+            if text and not re.fullmatch(r"\d{1,5}(-\d{1,5})?", text):
+                raise EngineError(f"invalid port specification: {text!r}", http_status=400)
+    return warnings
