@@ -214,9 +214,8 @@ def signal_number(name: str) -> int:
     if text.isdigit() and 0 < int(text) <= signal.SIGRTMAX:
         return int(text)
     text = text if text.startswith("SIG") else f"SIG{text}"
-    base, sign, offset = (
-        re.match(r"(SIGRTM(?:IN|AX))([+-])(\d+)$", text).groups() if "RTM" in text and text[-1].isdigit() else (text, "", "0")
-    )  # type: ignore[union-attr]
+    found = re.fullmatch(r"(SIGRTM(?:IN|AX))([+-])(\d+)", text)
+    base, sign, offset = found.groups() if found else (text, "", "0")
     try:
         number = int(signal.Signals[base]) + (int(offset) if sign == "+" else -int(offset))
     except KeyError:

@@ -1,0 +1,406 @@
+"""Volumes: named and anonymous ones, their documents; and a container's mount points from Binds, Mounts, Volumes, VolumesFrom, Tmpfs.
+
+Data stands in data/volumes/<name>/_data. An empty volume first takes the image's content at its place (copy-up).
+It must never follow a link out of a volume or an image's root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from compose_lite.disk import Folders
+from compose_lite.engine.events import Bus, has_label
+from compose_lite.engine.record import Container
+from compose_lite.engine.store import Store
+from compose_lite.errors import EngineError
+from compose_lite.ids import new_id
+from compose_lite.linux.openat2 import open_path
+from compose_lite.units import parse_rfc3339, rfc3339
+
+Document = dict[str, Any]
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_ANONYMOUS = "com.docker.volume.anonymous"
+_MODES = {"ro", "rw", "z", "Z", "nocopy", "consistent", "cached", "delegated", "rro"}
+_PROPAGATION = {"private", "rprivate", "shared", "rshared", "slave", "rslave"}
+FILTERS = frozenset(("dangling", "driver", "label", "label!", "name", "all", "until"))
+
+
+class Volumes:
+    def __init__(self, store: Store, folders: Folders, bus: Bus, containers: Mapping[str, Container]) -> None:
+        self._store, self._bus, self._containers = store, bus, containers
+        self.folder = folders.data / "volumes"
+        self._known: dict[str, Document] = {document["Name"]: document for document in store.volumes()}
+
+    # documents: /volumes
+
+    def find(self, name: str) -> Document:
+        if name not in self._known:
+            raise EngineError(f"get {name}: no such volume", http_status=404)
+        return self._known[name]
+
+    def list(self, filters: Mapping[str, Sequence[str]]) -> Document:
+        return {"Volumes": [d for d in self._known.values() if self._matches(d, filters)], "Warnings": None}
+
+    def create(self, body: Mapping[str, Any]) -> Document:
+        """The volume's document; one that is there already is given back (its driver has to agree)."""
+        name = body.get("Name") or ""
+        driver = body.get("Driver") or "local"
+        labels = dict(body.get("Labels") or {})
+        if not name:
+            name, labels = new_id(), {**labels, _ANONYMOUS: ""}
+        if not _NAME.fullmatch(name):
+            says = (
+                f'create {name}: "{name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed'
+            )
+            raise EngineError(f"{says}. If you intended to pass a host directory, use absolute path", http_status=400)
+        if driver != "local":
+            says = f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found'
+            raise EngineError(says, http_status=404)
+        if name in self._known:
+            return self._known[name]
+        options = dict(body.get("DriverOpts") or {})
+        unknown = [key for key in options if key not in ("type", "o", "device", "size")]
+        if unknown:
+            raise EngineError(f'create {name}: invalid option: "{unknown[0]}"', http_status=400)
+        data = self.folder / name / "_data"
+        data.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        data.mkdir(exist_ok=True, mode=0o755)
+        document = {
+            "CreatedAt": rfc3339(time.time_ns() // 10**9 * 10**9),
+            "Driver": "local",
+            "Labels": labels,
+            "Mountpoint": str(data),
+            "Name": name,
+            "Options": options or None,
+            "Scope": "local",
+        }
+        self._known[name] = document
+        self._store.put_volume(name, document)
+        self._bus.publish("volume", "create", name, {"driver": "local"})
+        return document
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        if name not in self._known and force:
+            return
+        document = self.find(name)
+        users = [c.id for c in self._users(name)]
+        if users:
+            raise EngineError(f"remove {name}: volume is in use - [{', '.join(users)}]", http_status=409)
+        del self._known[name]
+        self._store.delete_volume(name)
+        folder = Path(document["Mountpoint"]).parent
+        trash = self.folder.parent / "trash" / new_id()[:16]
+        with contextlib.suppress(FileNotFoundError):
+            trash.parent.mkdir(exist_ok=True)
+            folder.rename(trash)
+            shutil.rmtree(trash, ignore_errors=True)
+        self._bus.publish("volume", "destroy", name, {"driver": "local"})
+
+    def prune(self, filters: Mapping[str, Sequence[str]]) -> Document:
+        everything = any(v.lower() in ("1", "true") for v in filters.get("all", ()))
+        rest = {k: v for k, v in filters.items() if k != "all"}
+        doomed = [
+            d
+            for d in self._known.values()
+            if not self._users(d["Name"]) and (everything or _ANONYMOUS in d["Labels"]) and self._matches(d, rest)
+        ]
+        freed = 0
+        for document in doomed:
+            freed += folder_size(Path(document["Mountpoint"]))
+            self.remove(document["Name"])
+        return {"VolumesDeleted": [d["Name"] for d in doomed], "SpaceReclaimed": freed}
+
+    def _users(self, name: str) -> list[Container]:
+        return [c for c in self._containers.values() if any(m.get("Name") == name for m in c.mounts)]
+
+    def _matches(self, document: Document, filters: Mapping[str, Sequence[str]]) -> bool:
+        labels = document["Labels"] or {}
+        for key, values in filters.items():
+            if key == "label" and not all(has_label(labels, v) for v in values):
+                return False
+            if key == "label!" and any(has_label(labels, v) for v in values):
+                return False
+            if key == "name" and not any(v in document["Name"] for v in values):
+                return False
+            if key == "driver" and document["Driver"] not in values:
+                return False
+            if key == "dangling" and (not self._users(document["Name"])) != (values[0].lower() in ("1", "true")):
+                return False
+            if key == "until" and values and parse_rfc3339(document["CreatedAt"]) > int(float(values[0]) * 1e9):
+                return False
+        return True
+
+    # mount points
+
+    def mount_points(self, container: Container, image_volumes: Iterable[str], find: Callable[[str], Container]) -> list[Document]:
+        """The container's mount points by destination: later sources win over VolumesFrom, Binds and Mounts over image volumes."""
+        host, points = container.host_config, dict[str, Document]()
+        for entry in host.get("VolumesFrom") or ():
+            name, _, mode = entry.partition(":")
+            for point in find(name).mounts:
+                points[point["Destination"]] = {**point, "RW": point["RW"] and mode != "ro", "x-copied": True}
+        mine: dict[str, Document] = {}
+        for text in host.get("Binds") or ():
+            _add(mine, self._bind(text))
+        for mount in host.get("Mounts") or ():
+            _add(mine, self._mount(mount))
+        points |= mine
+        for path, options in (host.get("Tmpfs") or {}).items():
+            points.setdefault(clean(path), {**_point("tmpfs", "", path), "x-options": options, "x-hidden": True})
+        for path in (*(container.config.get("Volumes") or ()), *image_volumes):
+            if clean(path) not in points:
+                points[clean(path)] = self._volume_point(self.create({})["Name"], path)
+        return list(points.values())
+
+    def _volume_point(self, name: str, destination: str) -> Document:
+        document = self._known[name]
+        return {**_point("volume", document["Mountpoint"], destination), "Name": name, "Driver": "local"}
+
+    def _bind(self, text: str) -> Document:
+        """`source:target[:modes]`, `target`."""
+        parts = text.split(":")
+        if len(parts) > 3 or not all(parts):
+            raise EngineError(f"invalid volume specification: '{text}'", http_status=400)
+        if len(parts) == 1:
+            return self._volume_point(self.create({})["Name"], parts[0])
+        source, target = parts[:2]
+        modes = parts[2].split(",") if len(parts) == 3 else []
+        unknown = [m for m in modes if m not in _MODES and m not in _PROPAGATION]
+        if unknown:
+            raise EngineError(f"invalid volume specification: '{text}': invalid mode: {parts[2]}", http_status=400)
+        if not target.startswith("/") or clean(target) == "/":
+            says = f"invalid mount path: '{target}' mount path must be absolute" if clean(target) != "/" else "destination can't be '/'"
+            kind = "bind" if source.startswith("/") else "volume"
+            raise EngineError(f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\": {says}", http_status=400)
+        if source.startswith("/"):
+            point = _point("bind", clean(source), target) | {"x-create": True, "Propagation": "rprivate"}
+        else:
+            point = self._volume_point(self.create({"Name": source})["Name"], target) | {"Mode": "z", "x-nocopy": "nocopy" in modes}
+        point["Mode"] = ",".join(modes) or point["Mode"]
+        point["RW"] = "ro" not in modes
+        point["Propagation"] = next((m for m in modes if m in _PROPAGATION), point["Propagation"])
+        return point
+
+    def _mount(self, mount: Mapping[str, Any]) -> Document:
+        """An entry of HostConfig.Mounts."""
+        kind, source, target = mount.get("Type") or "bind", mount.get("Source") or "", mount.get("Target") or ""
+        refuse = f'invalid mount config for type "{kind}": '
+        if not target:
+            raise EngineError(refuse + "field Target must not be empty", http_status=400)
+        if not target.startswith("/"):
+            raise EngineError(refuse + f"invalid mount path: '{target}' mount path must be absolute", http_status=400)
+        if clean(target) == "/":
+            raise EngineError(refuse + "invalid specification: destination can't be '/'", http_status=400)
+        if kind == "bind":
+            wishes = mount.get("BindOptions") or {}
+            if not source.startswith("/"):
+                raise EngineError(refuse + f"invalid mount path: '{source}' mount path must be absolute", http_status=400)
+            if not Path(source).exists() and not wishes.get("CreateMountpoint"):
+                raise EngineError(refuse + f"bind source path does not exist: {source}", http_status=400)
+            point = _point("bind", clean(source), target) | {
+                "Propagation": wishes.get("Propagation") or "rprivate",
+                "x-create": bool(wishes.get("CreateMountpoint")),
+                "x-nonrecursive": bool(wishes.get("NonRecursive")),
+                "x-ro-top": bool(wishes.get("ReadOnlyNonRecursive")),
+            }
+        elif kind == "volume":
+            wishes = mount.get("VolumeOptions") or {}
+            driver = wishes.get("DriverConfig") or {}
+            body = {"Name": source, "Driver": driver.get("Name"), "DriverOpts": driver.get("Options"), "Labels": wishes.get("Labels")}
+            point = self._volume_point(self.create(body)["Name"], target)
+            point |= {"Mode": "z", "x-nocopy": bool(wishes.get("NoCopy")), "x-subpath": wishes.get("Subpath") or ""}
+        elif kind == "tmpfs":
+            wishes = mount.get("TmpfsOptions") or {}
+            words = [f"size={wishes['SizeBytes']}"] if wishes.get("SizeBytes") else []
+            words += [f"mode={wishes['Mode']:o}"] if wishes.get("Mode") else []
+            words += ["=".join(option) for option in wishes.get("Options") or ()]
+            point = _point("tmpfs", "", target) | {"x-options": ",".join(words)}
+        else:
+            raise EngineError(f'mount type "{kind}" is not supported: compose-lite mounts bind, volume and tmpfs', http_status=400)
+        point["RW"] = not mount.get("ReadOnly")
+        return point
+
+    # at a start
+
+    def source(self, point: Mapping[str, Any], layers: Sequence[str]) -> str:
+        """Where the mount point's content is on the machine, made and filled where it has to be. Blocking."""
+        if point["Type"] == "bind":
+            path = Path(point["Source"])
+            if not path.exists():
+                if not point.get("x-create"):
+                    says = f'invalid mount config for type "bind": bind source path does not exist: {path}'
+                    raise EngineError(says, http_status=400)
+                path.mkdir(parents=True, exist_ok=True)
+            return str(path)
+        if point["Type"] != "volume":
+            return ""
+        document = self.find(point["Name"])
+        root = self._backing(document)
+        if not point.get("x-nocopy") and not point.get("x-subpath") and not point.get("x-copied") and _is_empty(root):
+            copy_up(layers, point["Destination"], root)
+        subpath = point.get("x-subpath")
+        if not subpath:
+            return root
+        fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            inner = open_path(fd, subpath)
+            try:
+                return str(Path(f"/proc/self/fd/{inner}").readlink())
+            finally:
+                os.close(inner)
+        except OSError as error:
+            raise EngineError(f"cannot access path {root}/{subpath}: {error.strerror}", http_status=400) from error
+        finally:
+            os.close(fd)
+
+    def _backing(self, document: Document) -> str:
+        """The folder that is mounted: the volume's own, or what the local driver's options say (a bind; others are mounted)."""
+        options = document["Options"] or {}
+        data = document["Mountpoint"]
+        if not options.get("device"):
+            return str(data)
+        words = (options.get("o") or "").split(",")
+        if options.get("type") in ("none", "", None) and {"bind", "rbind"} & set(words):
+            if not Path(options["device"]).exists():
+                says = f"failed to mount local volume: mount {options['device']}:{data}, flags: 0x1000: no such file or directory"
+                raise EngineError(says)
+            return str(options["device"])
+        if not os.path.ismount(data):
+            from compose_lite.linux import mount
+
+            found = mount.Options([w for w in words if w])
+            try:
+                mount.mount(options["device"], data, options.get("type"), found.flags, found.data)
+            except OSError as error:
+                says = (
+                    f"failed to mount local volume: mount {options['device']}:{data}, data: {found.data}: {(error.strerror or '').lower()}"
+                )
+                raise EngineError(says) from error
+        return str(data)
+
+
+def _add(points: dict[str, Document], point: Document) -> None:
+    if point["Destination"] in points:
+        raise EngineError(f"Duplicate mount point: {point['Destination']}", http_status=400)
+    points[point["Destination"]] = point
+
+
+def _point(kind: str, source: str, destination: str) -> Document:
+    return {"Type": kind, "Source": source, "Destination": clean(destination), "Mode": "", "RW": True, "Propagation": ""}
+
+
+def clean(path: str) -> str:
+    """A path without empty parts, `.` and `..`."""
+    return os.path.normpath("/" + path.lstrip("/"))
+
+
+def visible(point: Mapping[str, Any]) -> Document:
+    """A mount point as inspect shows it."""
+    return {key: value for key, value in point.items() if not key.startswith("x-")}
+
+
+def _is_empty(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return not any(entry.name != "lost+found" for entry in entries)
+
+
+def folder_size(folder: Path) -> int:
+    total = 0
+    for here, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(f"{here}/{name}").st_blocks * 512
+    return total
+
+
+# copy-up: the image's content at the volume's place, layers merged as overlayfs would
+
+
+def copy_up(layers: Sequence[str], path: str, target: str) -> None:
+    """Copies what the layers (bottom first) have at the path, with owners, modes and times, bottom to top with whiteouts."""
+    for layer in layers:
+        root = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            at = open_path(root, path)
+        except OSError:
+            continue
+        finally:
+            os.close(root)
+        try:
+            if stat.S_ISDIR(os.fstat(at).st_mode):
+                _copy_folder(f"/proc/self/fd/{at}", target)
+        finally:
+            os.close(at)
+
+
+def _copy_folder(source: str, target: str) -> None:
+    if _opaque(source):
+        for entry in os.scandir(target):
+            _delete(entry.path)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            there = f"{target}/{entry.name}"
+            found = entry.stat(follow_symlinks=False)
+            if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+                _delete(there)
+            elif stat.S_ISDIR(found.st_mode):
+                if not (os.path.isdir(there) and not os.path.islink(there)):
+                    _delete(there)
+                    os.mkdir(there)
+                _copy_folder(entry.path, there)
+            else:
+                _delete(there)
+                _copy_entry(entry.path, there, found)
+    _same_owner(source, target, os.stat(source))
+
+
+def _copy_entry(source: str, there: str, found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        os.symlink(os.readlink(source), there)
+    elif stat.S_ISREG(found.st_mode):
+        shutil.copyfile(source, there, follow_symlinks=False)
+    else:
+        with contextlib.suppress(OSError):
+            os.mknod(there, found.st_mode, found.st_rdev)
+        if not os.path.lexists(there):
+            return
+    _same_owner(source, there, found)
+
+
+def _same_owner(source: str, there: str, found: os.stat_result) -> None:
+    with contextlib.suppress(OSError):
+        os.lchown(there, found.st_uid, found.st_gid)
+    is_link = stat.S_ISLNK(found.st_mode)
+    for name in () if is_link else _attributes(source):
+        if not name.startswith(("trusted.overlay", "user.overlay")):
+            with contextlib.suppress(OSError):
+                os.setxattr(there, name, os.getxattr(source, name))
+    if not is_link:
+        os.chmod(there, stat.S_IMODE(found.st_mode))
+    os.utime(there, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
+
+
+def _attributes(path: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return os.listxattr(path)
+    return []
+
+
+def _opaque(folder: str) -> bool:
+    return any(name in ("trusted.overlay.opaque", "user.overlay.opaque") for name in _attributes(folder))
+
+
+def _delete(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
