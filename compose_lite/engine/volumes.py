@@ -46,7 +46,7 @@ class Volumes:
             raise EngineError(f"get {name}: no such volume", http_status=404)
         return self._known[name]
 
-    def list(self, filters: Mapping[str, Sequence[str]]) -> Document:
+    def listing(self, filters: Mapping[str, Sequence[str]]) -> Document:
         return {"Volumes": [d for d in self._known.values() if self._matches(d, filters)], "Warnings": None}
 
     def create(self, body: Mapping[str, Any]) -> Document:

@@ -1,0 +1,769 @@
+"""Containers: create, start, stop, kill, restart, pause, rename, update, wait, remove; and what happens when one ends.
+
+One lock a container orders what changes it; everything is in the store before it is told. Decisions are elsewhere (lifecycle.py,
+restart.py, health.py, ociconfig.py). It must never leave a half-started container: what a failed start made is taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compose_lite.disk import Folders
+from compose_lite.engine import creation, defaults, health, ociconfig, restart, users
+from compose_lite.engine.events import Bus
+from compose_lite.engine.lifecycle import Event, State, next_state
+from compose_lite.engine.networks import Networks
+from compose_lite.engine.record import Container
+from compose_lite.engine.store import Store
+from compose_lite.engine.volumes import Volumes, clean
+from compose_lite.errors import EngineError, Error
+from compose_lite.ids import new_id
+from compose_lite.image.store import ImageStore
+from compose_lite.linux import capabilities, cgroups, pidfd
+from compose_lite.runtime.client import Attachment, ExitNotice, Runtime, StartFailed
+from compose_lite.runtime.config import Launch, Log, Overlay
+from compose_lite.units import parse_size
+
+Document = dict[str, Any]
+_START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
+
+
+@dataclass(slots=True)
+class Live:
+    """What belongs to a container only while this engine lives."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    starting: bool = False
+    early_exit: ExitNotice | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is not running
+    waiters: list[tuple[str, asyncio.Future[int]]] = field(default_factory=list)  # condition, status
+    attachers: list[tuple[bool, asyncio.Future[Attachment]]] = field(default_factory=list)  # wants stdin
+    again: asyncio.Task[None] | None = None
+    wait_before: float = 0.0
+    health: asyncio.Task[None] | None = None
+    restarting_by_hand: bool = False
+    execs: set[str] = field(default_factory=set)
+
+
+class Containers:
+    def __init__(self, store: Store, folders: Folders, images: ImageStore, bus: Bus) -> None:
+        self.store, self.folders, self.images, self.bus = store, folders, images, bus
+        self.all: dict[str, Container] = {c.id: c for c in store.containers()}
+        self._names = {c.name: c.id for c in self.all.values()}
+        self._live: dict[str, Live] = {}
+        self.volumes = Volumes(store, folders, bus, self.all)
+        self.networks: Networks
+        self.runtime: Runtime
+        self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
+        self._background: set[asyncio.Task[Any]] = set()
+        self.held = capabilities.names(capabilities.own())
+        self.cgroup_version = cgroups.layout().version
+        self.machine = os.uname().machine
+        self._accounts: dict[tuple[str, ...], tuple[str, str]] = {}
+
+    # finding
+
+    def live(self, id: str) -> Live:
+        return self._live.setdefault(id, Live())
+
+    def find(self, reference: str) -> Container:
+        """By id, name or the start of an id. 404 in Docker's words."""
+        found = self.all.get(reference) or self.all.get(self._names.get(reference.removeprefix("/"), ""))
+        if found:
+            return found
+        hits = [c for i, c in self.all.items() if reference and i.startswith(reference)]
+        if len(hits) > 1:
+            raise EngineError(f"multiple IDs found with provided prefix: {reference}", http_status=400)
+        if not hits:
+            raise EngineError(f"No such container: {reference}", http_status=404)
+        return hits[0]
+
+    def emit(self, container: Container, action: str, **more: str) -> None:
+        self.bus.publish("container", action, container.id, {**container.labels, "image": container.image, "name": container.name, **more})
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def save(self, container: Container) -> None:
+        self.store.put_facts(container)
+
+    def path(self, id: str) -> Path:
+        return self.folders.container(id)
+
+    def log_path(self, id: str) -> str:
+        return str(self.path(id) / f"{id}-json.log")
+
+    @property
+    def busy(self) -> bool:
+        return any(c.running or c.state is State.RESTARTING for c in self.all.values())
+
+    # create
+
+    def create(self, name: str, body: Document) -> Container:
+        """POST /containers/create."""
+        if not body:
+            raise EngineError("config cannot be empty in order to create a container", http_status=400)
+        if not body.get("Image"):
+            raise EngineError("no image specified", http_status=400)
+        reference = body["Image"]
+        image = self.images.get(reference)
+        if image is None:
+            tagged = reference if ":" in reference.rsplit("/", 1)[-1] or "@" in reference else f"{reference}:latest"
+            raise EngineError(f"No such image: {tagged}", http_status=404)
+        id = new_id()
+        plain = creation.check_name(name) if name else self._free_name()
+        if plain in self._names:
+            says = f'Conflict. The container name "/{plain}" is already in use by container "{self._names[plain]}"'
+            raise EngineError(f"{says}. You have to remove (or rename) that container to be able to reuse that name.", http_status=409)
+        config = creation.config_of(body, image.run_config, id, socket.gethostname())
+        if not config["Cmd"] and not config["Entrypoint"]:
+            raise EngineError("no command specified", http_status=400)
+        host, warnings = creation.host_config_of(body, self.cgroup_version)
+        for key, kind in (("IpcMode", "ipc"), ("PidMode", "pid")):
+            if str(host[key]).startswith("container:"):
+                try:
+                    self.find(host[key].partition(":")[2])
+                except EngineError as error:
+                    raise EngineError(error.says, http_status=400) from error
+                del kind
+        container = Container(
+            id,
+            plain,
+            time.time_ns(),
+            reference,
+            image.id,
+            config,
+            host,
+            dict(body.get("NetworkingConfig") or {}),
+            files=list((body.get("HostConfig") or {}).get(creation.FILES) or ()),
+            warnings=warnings,
+            layers=[str(layer) for layer in image.layers],
+            rootfs=image.rootfs,
+        )
+        container.mounts = self.volumes.mount_points(container, (), self.find)
+        with contextlib.suppress(EngineError):  # an unknown network is told at the start, as Docker does
+            self.networks.declare(container)
+        self._make_folders(container)
+        self.all[id] = container
+        self._names[plain] = id
+        self.store.put_container(container)
+        self.emit(container, "create")
+        return container
+
+    def _free_name(self) -> str:
+        from compose_lite.engine.names import random_name
+
+        while (name := random_name()) in self._names:
+            pass
+        return name
+
+    def _make_folders(self, container: Container) -> None:
+        folder = self.path(container.id)
+        folder.mkdir(parents=True, mode=0o710)
+        upper = folder / "diff"
+        upper.mkdir()
+        (folder / "work").mkdir()
+        root = Path(container.layers[-1] if container.layers else "/").stat()
+        upper.chmod(stat.S_IMODE(root.st_mode))
+        with contextlib.suppress(OSError):
+            os.chown(upper, root.st_uid, root.st_gid)
+
+    # start
+
+    async def start(self, container: Container) -> bool:
+        """False when it runs already."""
+        live = self.live(container.id)
+        async with live.lock:
+            try:
+                next_state(container.state, Event.START, container.id, container.name)
+            except EngineError as error:
+                if error.http_status == 304:
+                    return False
+                raise
+            self._call_off(live)
+            container.stopped_by_hand = False
+            container.restart_count = 0
+            live.wait_before = 0.0
+            await self._launch(container, live)
+        return True
+
+    async def _launch(self, container: Container, live: Live) -> None:
+        """From the record to a running process. What a failure leaves is taken back."""
+        live.starting, live.early_exit = True, None
+        try:
+            created_attachments = await self._bear(container, live)
+        except BaseException as error:
+            await self._take_back(container, live, error)
+            if isinstance(error, StartFailed):
+                raise EngineError(
+                    container.error, http_status=400 if error.exit_status in (126, 127) else 500, code="container-start"
+                ) from error
+            if isinstance(error, EngineError) and error.http_status == 404:
+                raise EngineError(container.error, http_status=404) from error
+            raise
+        finally:
+            live.starting = False
+        del created_attachments
+        container.state = next_state(container.state, Event.START, container.id, container.name)
+        container.started, container.exit_code, container.error, container.oom_killed = time.time_ns(), 0, "", False
+        container.started_once, container.boot = True, pidfd.boot_id()
+        check = health.check_of(container.config)
+        container.health = health.fresh() if check else None
+        live.ended.clear()
+        self.save(container)
+        self.emit(container, "start")
+        if check:
+            live.health = self.background(self._watch_health(container, check))
+        if live.early_exit:
+            notice, live.early_exit = live.early_exit, None
+            self.background(self._ended(container, notice))
+
+    async def _bear(self, container: Container, live: Live) -> None:
+        sandbox = await self._network(container)
+        around = (
+            await asyncio.to_thread(self._surroundings, container, sandbox is not None)
+            if container.mounts
+            else self._surroundings(container, sandbox is not None)
+        )
+        config, early = ociconfig.oci_config(container, around)
+        fds: dict[str, int] = {}
+        if sandbox is not None:
+            fds["netns"] = sandbox.netns
+            if not str(container.host_config["NetworkMode"]).startswith("container:"):
+                fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
+        self._write_network_files(container)
+        created = await self.runtime.create(self._launch_document(container, config, early), fds)
+        container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
+        await self.networks.connect(container)
+        self._write_network_files(container)
+        for wants_stdin, future in live.attachers:
+            if not future.done():
+                future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))
+        live.attachers.clear()
+        await self.runtime.start(container.id)
+
+    async def _network(self, container: Container) -> Any:
+        try:
+            return await self.networks.sandbox(container)
+        except EngineError as error:
+            shared = str(container.host_config["NetworkMode"]).startswith("container:")
+            prefix = "joining network namespace of container: " if shared else "failed to set up container networking: "
+            says = error.says if error.says.startswith(("failed to", "cannot join")) else prefix + error.says
+            raise EngineError(says, http_status=error.http_status, code=error.code, remedy=error.remedy) from error
+
+    async def _take_back(self, container: Container, live: Live, error: BaseException) -> None:
+        if isinstance(error, StartFailed):
+            container.exit_code, container.error = error.exit_status, _START_FAILED + error.says
+        else:
+            container.exit_code = 128
+            container.error = error.says if isinstance(error, Error) else str(error)
+        live.early_exit = None
+        container.pid = container.start_time = 0
+        with contextlib.suppress(Exception):
+            await self.runtime.delete(container.id, self.folders.bundle(container.id))
+        with contextlib.suppress(Exception):
+            await self.networks.disconnect(container, keep_sandbox=False)
+        for _, future in live.attachers:
+            if not future.done():
+                future.cancel()
+        live.attachers.clear()
+        container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
+        self.save(container)
+        self._wake(live, ("next-exit", "not-running"), container.exit_code)
+
+    def _launch_document(self, container: Container, config: Document, early: int) -> Launch:
+        folder, host = self.path(container.id), container.host_config
+        hidden: list[str] = []
+        globs: tuple[str, ...] = ()
+        if container.rootfs:
+            hidden = [
+                *defaults.HIDDEN,
+                *(str(p) for p in (self.folders.data, self.folders.run) if not str(p).startswith(("/run/", "/tmp/"))),
+            ]
+            globs = defaults.HIDDEN_GLOBS
+        driver, options = host["LogConfig"]["Type"], host["LogConfig"]["Config"]
+        size = ociconfig_size(options.get("max-size")) if driver != "none" else 0
+        log = Log("none") if driver == "none" else Log("json-file", self.log_path(container.id), size, int(options.get("max-file") or 1))
+        rows, columns = host.get("ConsoleSize") or (0, 0)
+        stdin = "none" if not container.config["OpenStdin"] else "once" if container.config["StdinOnce"] else "open"
+        return Launch(
+            container.id,
+            str(self.folders.bundle(container.id)),
+            config,
+            Overlay(
+                container.layers, str(folder / "diff"), str(folder / "work"), userxattr=self.rootless, volatile=bool(host["AutoRemove"])
+            ),
+            hide=hidden,
+            hide_globs=globs,
+            mounts_at_create=early,
+            log=log,
+            tty=container.tty,
+            console=(rows, columns) if rows and columns else None,
+            stdin=stdin,  # type: ignore[arg-type]
+            init=bool(host.get("Init")),
+        )
+
+    @property
+    def rootless(self) -> bool:
+        with contextlib.suppress(OSError):
+            return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+        return False
+
+    def _surroundings(self, container: Container, own_network: bool) -> ociconfig.Surroundings:
+        """What the config needs of the machine. May block: bind sources, copy-up."""
+        host = container.host_config
+        mounts = [ociconfig.user_mount(point, self.volumes.source(point, container.layers)) for point in container.mounts]
+        mounts += self._files(container)
+        shared = {}
+        for key, kind in (("PidMode", "pid"), ("IpcMode", "ipc")):
+            mode = str(host[key])
+            if mode.startswith("container:"):
+                other = self.find(mode.partition(":")[2])
+                if not other.running:
+                    raise EngineError(f"cannot join {kind.upper()} of a non running container: {other.id}", http_status=409)
+                shared[kind] = other.pid
+        return ociconfig.Surroundings(
+            self.user(container, container.config.get("User") or ""),
+            str(self.path(self._owner(container).id)),
+            self.held,
+            self.machine,
+            self.cgroup_version,
+            self._devices(host),
+            shared,
+            self._shm(container),
+            mounts,
+            own_network,
+            self.rootless,
+        )
+
+    def user(self, container: Container, wish: str, group_add: bool = True) -> users.User:
+        """Who `user` is, by the container's own files over the image's."""
+        key = tuple(container.layers)
+        upper = str(self.path(container.id) / "diff")
+        own = (
+            [users.read_root_file([upper], f"etc/{name}") for name in ("passwd", "group")]
+            if container.started_once or container.pid
+            else [b"", b""]
+        )
+        if key not in self._accounts or container.rootfs:
+            tops = container.layers[::-1]
+            self._accounts[key] = tuple(
+                users.read_root_file(tops, f"etc/{name}").decode("utf-8", "replace") for name in ("passwd", "group")
+            )  # type: ignore[assignment]
+        passwd, group = (mine.decode("utf-8", "replace") if mine else images for mine, images in zip(own, self._accounts[key], strict=True))
+        extra = (container.host_config.get("GroupAdd") or ()) if group_add else ()
+        return users.resolve(wish, extra, passwd, group)
+
+    def _owner(self, container: Container) -> Container:
+        """Whose network files it uses."""
+        mode = str(container.host_config["NetworkMode"])
+        if mode.startswith("container:"):
+            with contextlib.suppress(EngineError):
+                return self._owner(self.find(mode.partition(":")[2]))
+        return container
+
+    def _write_network_files(self, container: Container) -> None:
+        if self._owner(container) is not container:
+            return
+        folder = self.path(container.id)
+        for name, text in (
+            ("hosts", self.networks.hosts(container)),
+            ("resolv.conf", self.networks.resolv_conf(container)),
+            ("hostname", container.hostname + "\n"),
+        ):
+            with open(folder / name, "w") as file:  # in place: it may be mounted
+                file.write(text)
+
+    def hosts_changed(self, container: Any) -> None:
+        """A network was joined or left while it runs."""
+        self._write_network_files(container)
+        self.save(container)
+
+    def _shm(self, container: Container) -> str:
+        mode = str(container.host_config["IpcMode"])
+        if mode == "host":
+            return "/dev/shm"
+        if mode == "shareable" or mode.startswith("container:"):
+            owner = container if mode == "shareable" else self.find(mode.partition(":")[2])
+            folder = self.folders.run / "shm" / owner.id
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o1777)
+            return str(folder)
+        return ""
+
+    def _files(self, container: Container) -> list[Document]:
+        """In-memory files, on the run folder's tmpfs."""
+        mounts = []
+        folder = self.folders.run / "files" / container.id
+        for number, wish in enumerate(container.files):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = folder / str(number)
+            path.write_bytes(base64.b64decode(wish["content"]))
+            with contextlib.suppress(OSError):
+                os.chown(path, int(wish.get("uid") or 0), int(wish.get("gid") or 0))
+            path.chmod(int(wish.get("mode") or 0o444))
+            mounts.append(ociconfig.user_mount({"Type": "bind", "Destination": wish["path"], "RW": False}, str(path)))
+        return mounts
+
+    def _devices(self, host: Mapping[str, Any]) -> list[ociconfig.Device]:
+        if host["Privileged"]:
+            return machine_devices()
+        found = []
+        for wish in host["Devices"] or ():
+            source, target = wish.get("PathOnHost") or "", wish.get("PathInContainer") or wish.get("PathOnHost") or ""
+            found += devices_at(source, target, wish.get("CgroupPermissions") or "rwm")
+        return found
+
+    # the end
+
+    def heard_exit(self, notice: ExitNotice) -> None:
+        """From the runtime: a container's process has ended."""
+        container = self.all.get(notice.id)
+        if container is None:
+            return
+        live = self.live(container.id)
+        if live.starting:
+            live.early_exit = notice
+        else:
+            self.background(self._ended(container, notice))
+
+    async def _ended(self, container: Container, notice: ExitNotice) -> None:
+        live = self.live(container.id)
+        if not container.running:
+            return
+        if live.health:
+            live.health.cancel()
+            live.health = None
+        ran_for = max(0.0, (notice.at_ns - container.started) / 1e9)
+        policy = container.host_config["RestartPolicy"]
+        again = restart.starts_again(policy, notice.status, container.restart_count, container.stopped_by_hand)
+        container.exit_code, container.oom_killed, container.finished = notice.status, notice.oom_killed, notice.at_ns
+        container.pid = container.start_time = 0
+        event = Event.EXIT_AGAIN if again else Event.EXIT
+        container.state = next_state(container.state, event, container.id, container.name)
+        live.ended.set()
+        with contextlib.suppress(Exception):
+            await self.networks.disconnect(container, keep_sandbox=again or live.restarting_by_hand)
+        with contextlib.suppress(Exception):
+            await self.runtime.delete(container.id, self.folders.bundle(container.id))
+        self.save(container)
+        self.emit(container, "die", exitCode=str(notice.status), execDuration=str(int(ran_for)))
+        self._wake(live, ("next-exit",) if again else ("next-exit", "not-running"), notice.status)
+        if again:
+            live.wait_before = restart.next_wait(live.wait_before, ran_for)
+            live.again = self.background(self._start_again(container, live, live.wait_before))
+        elif container.host_config["AutoRemove"] and not live.restarting_by_hand:
+            self.background(self._auto_remove(container))
+
+    async def _start_again(self, container: Container, live: Live, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        async with live.lock:
+            if container.state is not State.RESTARTING:
+                return
+            live.again = None
+            container.restart_count += 1
+            try:
+                await self._launch(container, live)
+            except (Error, OSError):
+                return
+            self.save(container)
+
+    def _call_off(self, live: Live) -> None:
+        if live.again:
+            live.again.cancel()
+            live.again = None
+
+    async def _auto_remove(self, container: Container) -> None:
+        with contextlib.suppress(EngineError):
+            await self.remove(container, volumes=True)
+
+    def _wake(self, live: Live, conditions: Sequence[str], status: int) -> None:
+        for condition, future in live.waiters:
+            if condition in conditions and not future.done():
+                future.set_result(status)
+        live.waiters = [(c, f) for c, f in live.waiters if not f.done()]
+
+    def waiter(self, container: Container, condition: str) -> asyncio.Future[int]:
+        """The exit status, when the condition is met."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        idle = not container.running and container.state is not State.RESTARTING
+        if condition == "not-running" and idle:
+            future.set_result(container.exit_code)
+        else:
+            self.live(container.id).waiters.append((condition, future))
+        return future
+
+    # stop, kill, restart
+
+    async def stop(self, container: Container, seconds: int | None = None, wish: str = "") -> bool:
+        """False when it did not run."""
+        live = self.live(container.id)
+        async with live.lock:
+            return await self._stop(container, live, seconds, wish)
+
+    async def _stop(self, container: Container, live: Live, seconds: int | None, wish: str) -> bool:
+        if container.state is State.RESTARTING:
+            self._call_off(live)
+            container.stopped_by_hand = True
+            container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
+            with contextlib.suppress(Exception):
+                await self.networks.disconnect(container, keep_sandbox=live.restarting_by_hand)
+            self.save(container)
+            self._wake(live, ("not-running", "next-exit"), container.exit_code)
+            self.emit(container, "stop")
+            return True
+        if not container.running:
+            return False
+        number = creation.signal_number(wish or container.config.get("StopSignal") or defaults.STOP_SIGNAL)
+        stop_timeout = container.config.get("StopTimeout")
+        grace = seconds if seconds is not None else stop_timeout if stop_timeout is not None else defaults.STOP_TIMEOUT
+        container.stopped_by_hand = True
+        self.save(container)
+        self._signal(container, number)
+        if container.state is State.PAUSED:
+            await self._thaw(container)
+        if not await self._end_of(live, None if grace < 0 else grace):
+            self._signal(container, 9)
+            await self._end_of(live, 10)
+        await self._settled(container)
+        self.emit(container, "stop")
+        return True
+
+    def _signal(self, container: Container, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.runtime.kill(container.id, number)
+        self.emit(container, "kill", signal=str(number))
+
+    async def _end_of(self, live: Live, seconds: float | None) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await live.ended.wait()
+            return True
+        except TimeoutError:
+            return False
+
+    async def _settled(self, container: Container) -> None:
+        """Until its end is recorded and its leftovers are gone."""
+        for _ in range(1000):
+            if not container.running and not self.folders.bundle(container.id).exists():
+                return
+            await asyncio.sleep(0.002)
+
+    async def kill(self, container: Container, wish: str = "") -> None:
+        number = creation.signal_number(wish or "SIGKILL")
+        next_state(container.state, Event.KILL, container.id, container.name)
+        stop = creation.signal_number(container.config.get("StopSignal") or defaults.STOP_SIGNAL)
+        if number in (9, stop):
+            container.stopped_by_hand = True
+            self.save(container)
+        self._signal(container, number)
+        if number == 9:
+            if container.state is State.PAUSED:
+                await self._thaw(container)
+            await self._end_of(self.live(container.id), 10)
+            await self._settled(container)
+
+    async def restart(self, container: Container, seconds: int | None = None, wish: str = "") -> None:
+        live = self.live(container.id)
+        async with live.lock:
+            live.restarting_by_hand = True
+            try:
+                await self._stop(container, live, seconds, wish)
+                container.stopped_by_hand = False
+                container.restart_count = 0
+                await self._launch(container, live)
+            finally:
+                live.restarting_by_hand = False
+            self.emit(container, "restart")
+
+    async def pause(self, container: Container) -> None:
+        async with self.live(container.id).lock:
+            state = next_state(container.state, Event.PAUSE, container.id, container.name)
+            group = self.runtime.group(container.id)
+            try:
+                group.freeze(True)
+            except OSError as error:
+                raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from error
+            for _ in range(500):
+                if group.frozen():
+                    break
+                await asyncio.sleep(0.002)
+            container.state = state
+            self.save(container)
+            self.emit(container, "pause")
+
+    async def unpause(self, container: Container) -> None:
+        async with self.live(container.id).lock:
+            await self._thaw(container)
+
+    async def _thaw(self, container: Container) -> None:
+        state = next_state(container.state, Event.UNPAUSE, container.id, container.name)
+        self.runtime.group(container.id).freeze(False)
+        container.state = state
+        self.save(container)
+        self.emit(container, "unpause")
+
+    def rename(self, container: Container, name: str) -> None:
+        if not name:
+            raise EngineError("Neither old nor new names may be empty", http_status=400)
+        plain = creation.check_name(name)
+        if plain == container.name:
+            raise EngineError("Renaming a container with the same name as its current name", http_status=400)
+        if plain in self._names:
+            says = f'Error when allocating new name: Conflict. The container name "/{plain}" is already in use by container "{self._names[plain]}"'
+            raise EngineError(f"{says}. You have to remove (or rename) that container to be able to reuse that name.", http_status=409)
+        old = container.name
+        del self._names[old]
+        self._names[plain] = container.id
+        container.name = plain
+        self.store.put_container(container)
+        self.emit(container, "rename", oldName=f"/{old}")
+
+    def update(self, container: Container, body: Mapping[str, Any]) -> list[str]:
+        """Limits and restart policy of a living container."""
+        host = {**container.host_config, **{k: v for k, v in body.items() if v and k in container.host_config}}
+        warnings = creation.check_host_config(host)
+        unmet: list[str] = []
+        if container.running:
+            limits = ociconfig.resources(host, (), True)
+            limits.pop("devices")
+            unmet = self.runtime.group(container.id).apply(limits)
+        container.host_config = host
+        self.store.put_container(container)
+        self.emit(container, "update")
+        return [*warnings, *unmet]
+
+    # remove
+
+    async def remove(self, container: Container, *, force: bool = False, volumes: bool = False) -> None:
+        live = self.live(container.id)
+        if force and (container.running or container.state is State.RESTARTING):
+            if container.state is State.RESTARTING:
+                await self.stop(container, 0)
+            else:
+                await self.kill(container)
+        async with live.lock:
+            if container.id not in self.all:
+                return
+            container.state = next_state(container.state, Event.REMOVE, container.id, container.name)
+            with contextlib.suppress(Exception):
+                await self.networks.disconnect(container, keep_sandbox=False)
+            with contextlib.suppress(Exception):
+                await self.runtime.delete(container.id, self.folders.bundle(container.id))
+            del self.all[container.id]
+            self._names.pop(container.name, None)
+            self.store.delete_container(container.id)
+            self._discard(container)
+            if volumes:
+                self._remove_volumes(container)
+            self.emit(container, "destroy")
+            self._wake(live, ("removed", "not-running", "next-exit"), container.exit_code)
+            self._live.pop(container.id, None)
+
+    def _discard(self, container: Container) -> None:
+        trash = self.folders.data / "trash" / container.id[:16]
+        with contextlib.suppress(OSError):
+            trash.parent.mkdir(exist_ok=True)
+            self.path(container.id).rename(trash)
+            asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, trash, True)
+        for name in ("shm", "files"):
+            folder = self.folders.run / name / container.id
+            if folder.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _remove_volumes(self, container: Container) -> None:
+        """Its anonymous volumes."""
+        for point in container.mounts:
+            if point["Type"] == "volume" and not point.get("x-copied"):
+                with contextlib.suppress(EngineError):
+                    if "com.docker.volume.anonymous" in (self.volumes.find(point["Name"])["Labels"] or {}):
+                        self.volumes.remove(point["Name"])
+
+    # health
+
+    async def _watch_health(self, container: Container, check: health.Check) -> None:
+        def get() -> Document:
+            return container.health or health.fresh()
+
+        def put(found: Document) -> None:
+            before = get()["Status"]
+            container.health = found
+            self.save(container)
+            if found["Status"] != before:
+                self.emit(container, f"health_status: {found['Status']}")
+
+        async def probe(one: health.Check) -> tuple[int, bytes]:
+            return await self.probe(container, one)
+
+        await health.watch(check, probe, get, put)
+
+    def resume_health(self, container: Container) -> None:
+        """After an engine's restart."""
+        check = health.check_of(container.config)
+        if check and container.running:
+            self.live(container.id).health = self.background(self._watch_health(container, check))
+
+    # attach
+
+    async def attach(self, container: Container, *, stdin: bool) -> Attachment:
+        """The stream of a running container, or of the next start of one that does not run."""
+        if container.running:
+            return await self.runtime.attach(container.id, stdin=stdin)
+        future: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
+        self.live(container.id).attachers.append((stdin, future))
+        return await future
+
+
+def ociconfig_size(text: str | None) -> int:
+    if not text:
+        return 0
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise EngineError(f"invalid max-size: {error}", http_status=400) from None
+
+
+def devices_at(source: str, target: str, access: str) -> list[ociconfig.Device]:
+    """The node, or all nodes below a folder."""
+    try:
+        found = os.stat(source)
+    except OSError as error:
+        says = f'error gathering device information while adding custom device "{source}": {(error.strerror or "").lower()}'
+        raise EngineError(says) from error
+    if stat.S_ISDIR(found.st_mode):
+        nodes = []
+        for entry in sorted(os.listdir(source)):
+            with contextlib.suppress(EngineError):
+                nodes += devices_at(f"{source}/{entry}", f"{target}/{entry}", access)
+        return nodes
+    kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
+    if not kind:
+        raise EngineError(f'error gathering device information while adding custom device "{source}": not a device node')
+    numbers = os.major(found.st_rdev), os.minor(found.st_rdev)
+    return [ociconfig.Device(clean(target), kind, *numbers, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, access)]
+
+
+def machine_devices() -> list[ociconfig.Device]:
+    """Every node of the machine's /dev, for a privileged container."""
+    found = []
+    for here, folders, files in os.walk("/dev"):
+        folders[:] = [f for f in folders if f not in ("pts", "shm", "mqueue", "fd")]
+        for name in files:
+            if name not in ("console", "ptmx"):
+                with contextlib.suppress(EngineError):
+                    found += devices_at(f"{here}/{name}", f"{here}/{name}", "rwm")
+    return found
