@@ -1,0 +1,313 @@
+"""What the API says of containers: inspect, list, their filters; and of the engine: version, info. Reads, never changes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from compose_lite import __version__
+from compose_lite.engine.containers import Containers
+from compose_lite.engine.events import has_label
+from compose_lite.engine.lifecycle import State
+from compose_lite.engine.record import NEVER, Container
+from compose_lite.engine.volumes import folder_size, visible
+from compose_lite.errors import EngineError
+from compose_lite.units import human_duration, rfc3339
+
+Document = dict[str, Any]
+FILTERS = frozenset(
+    "ancestor before exited expose health id is-task isolation label label! name network publish since status volume until".split(" ")
+)
+_STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
+
+
+def _time(ns: int) -> str:
+    return rfc3339(ns) if ns else NEVER
+
+
+def state(container: Container) -> Document:
+    now = container.state
+    found: Document = {
+        "Status": now.value,
+        "Running": container.running or now is State.RESTARTING,
+        "Paused": now is State.PAUSED,
+        "Restarting": now is State.RESTARTING,
+        "OOMKilled": container.oom_killed,
+        "Dead": now is State.DEAD,
+        "Pid": container.pid,
+        "ExitCode": container.exit_code,
+        "Error": container.error,
+        "StartedAt": _time(container.started),
+        "FinishedAt": _time(container.finished),
+    }
+    return found | ({"Health": container.health} if container.health else {})
+
+
+def inspect(containers: Containers, container: Container, *, size: bool = False) -> Document:
+    folder = containers.path(container.id)
+    argv = container.argv
+    host = {key: value for key, value in container.host_config.items()}
+    found = {
+        "Id": container.id,
+        "Created": rfc3339(container.created),
+        "Path": argv[0] if argv else "",
+        "Args": argv[1:],
+        "State": state(container),
+        "Image": container.image_id,
+        "ResolvConfPath": str(folder / "resolv.conf"),
+        "HostnamePath": str(folder / "hostname"),
+        "HostsPath": str(folder / "hosts"),
+        "LogPath": containers.log_path(container.id) if host["LogConfig"]["Type"] != "none" else "",
+        "Name": f"/{container.name}",
+        "RestartCount": container.restart_count,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": sorted(containers.live(container.id).execs) or None,
+        "HostConfig": host,
+        "GraphDriver": {
+            "Data": {
+                "ID": container.id,
+                "LowerDir": ":".join(reversed(container.layers)),
+                "UpperDir": str(folder / "diff"),
+                "WorkDir": str(folder / "work"),
+            },
+            "Name": "overlay2",
+        },
+        "Mounts": _mounts(container),
+        "Config": container.config,
+        "NetworkSettings": containers.networks.settings(container),
+    }
+    if container.unmet:
+        found["x-compose-lite"] = {"unmet": container.unmet}
+    if size:
+        used = folder_size(folder / "diff")
+        found |= {"SizeRw": used, "SizeRootFs": used + sum(folder_size(Path(layer)) for layer in container.layers if not container.rootfs)}
+    return found
+
+
+def _mounts(container: Container) -> list[Document]:
+    return [visible(point) for point in container.mounts if not point.get("x-hidden")]
+
+
+def status_text(container: Container, now: int) -> str:
+    """`Up 3 minutes (healthy)`, `Exited (0) 2 hours ago`."""
+    if container.state is State.CREATED:
+        return "Created"
+    if container.state is State.RESTARTING:
+        return f"Restarting ({container.exit_code}) {human_duration((now - container.finished) / 1e9)} ago"
+    if container.running:
+        text = f"Up {human_duration((now - container.started) / 1e9)}"
+        if container.state is State.PAUSED:
+            return f"{text} (Paused)"
+        if container.health:
+            word = container.health["Status"]
+            return f"{text} ({'health: starting' if word == 'starting' else word})"
+        return text
+    if container.state is State.REMOVING:
+        return "Removal In Progress"
+    if container.state is State.DEAD:
+        return "Dead"
+    return f"Exited ({container.exit_code}) {human_duration((now - container.finished) / 1e9)} ago" if container.finished else ""
+
+
+def summary(containers: Containers, container: Container, now: int, *, size: bool = False) -> Document:
+    settings = containers.networks.settings(container)
+    found = {
+        "Id": container.id,
+        "Names": [f"/{container.name}"],
+        "Image": container.image,
+        "ImageID": container.image_id,
+        "Command": " ".join(_quoted(word) for word in container.argv),
+        "Created": container.created // 10**9,
+        "Ports": _ports(settings["Ports"]),
+        "Labels": container.labels,
+        "State": container.state.value,
+        "Status": status_text(container, now),
+        "HostConfig": {"NetworkMode": container.host_config["NetworkMode"]},
+        "NetworkSettings": {"Networks": settings["Networks"]},
+        "Mounts": _mounts(container),
+    }
+    if size:
+        found["SizeRw"] = folder_size(containers.path(container.id) / "diff")
+        found["SizeRootFs"] = found["SizeRw"] + sum(folder_size(Path(layer)) for layer in container.layers if not container.rootfs)
+    return found
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if " " in word else word
+
+
+def _ports(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> list[Document]:
+    found: list[Document] = []
+    for key, bindings in ports.items():
+        number, _, kind = key.partition("/")
+        if not bindings:
+            found.append({"PrivatePort": int(number), "Type": kind})
+        for binding in bindings or ():
+            found.append({"IP": binding["HostIp"], "PrivatePort": int(number), "PublicPort": int(binding["HostPort"]), "Type": kind})
+    return found
+
+
+def listing(containers: Containers, filters: Mapping[str, list[str]], *, all: bool, limit: int, size: bool) -> list[Document]:
+    """GET /containers/json, the latest first."""
+    for status in filters.get("status", ()):
+        if status not in _STATUSES:
+            raise EngineError(f"invalid filter 'status={status}'", http_status=400)
+    everything = all or limit > 0 or bool({"status", "exited"} & set(filters))
+    found = sorted(containers.all.values(), key=lambda c: c.created, reverse=True)
+    bounds = {key: [containers.find(v).created for v in filters.get(key, ())] for key in ("before", "since")}
+    kept = [c for c in found if (everything or c.running or c.state is State.RESTARTING) and _matches(containers, c, filters, bounds)]
+    now = time.time_ns()
+    return [summary(containers, c, now, size=size) for c in kept[: limit or None]]
+
+
+def _matches(containers: Containers, c: Container, filters: Mapping[str, list[str]], bounds: Mapping[str, list[int]]) -> bool:
+    tests: dict[str, Callable[[str], bool]] = {
+        "id": lambda v: c.id.startswith(v),
+        "name": lambda v: _name_matches(v, c.name),
+        "status": lambda v: c.state.value == v,
+        "exited": lambda v: not c.running and c.started_once and str(c.exit_code) == v,
+        "ancestor": lambda v: _is_image(v, c),
+        "health": lambda v: (c.health or {"Status": "none"})["Status"] == v,
+        "network": lambda v: (
+            any(v in (name, e["NetworkID"]) or e["NetworkID"].startswith(v) for name, e in c.endpoints.items())
+            or c.host_config["NetworkMode"] == v
+        ),
+        "volume": lambda v: any(v in (m.get("Name"), m["Destination"]) for m in c.mounts),
+        "publish": lambda v: _port(v) in {_port(k) for k in c.host_config["PortBindings"]},
+        "expose": lambda v: _port(v) in {_port(k) for k in c.config.get("ExposedPorts") or ()},
+        "is-task": lambda v: v.lower() in ("0", "false"),
+        "isolation": lambda v: v in ("", "default"),
+    }
+    for key, values in filters.items():
+        if key == "label" and not all(has_label(c.labels, v) for v in values):
+            return False
+        if key == "label!" and any(has_label(c.labels, v) for v in values):
+            return False
+        if key in tests and values and not any(tests[key](v) for v in values):
+            return False
+    return all(c.created < b for b in bounds["before"]) and all(c.created > b for b in bounds["since"])
+
+
+def _port(text: str) -> str:
+    return text if "/" in text else f"{text}/tcp"
+
+
+def _name_matches(pattern: str, name: str) -> bool:
+    import re
+
+    try:
+        return bool(re.search(pattern, name) or re.search(pattern, f"/{name}"))
+    except re.error:
+        return pattern in name
+
+
+def _is_image(value: str, container: Container) -> bool:
+    digits = value.removeprefix("sha256:")
+    return (
+        container.image == value
+        or container.image == f"{value}:latest"
+        or f"{container.image}:latest" == value
+        or (len(digits) >= 6 and container.image_id.removeprefix("sha256:").startswith(digits))
+    )
+
+
+def _architecture() -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def version() -> Document:
+    details = {"ApiVersion": "1.51", "Arch": _architecture(), "MinAPIVersion": "1.24", "Os": "linux", "KernelVersion": os.uname().release}
+    details |= {"GitCommit": "", "GoVersion": "", "BuildTime": "", "Experimental": "false"}
+    return {
+        "Platform": {"Name": "compose-lite"},
+        "Components": [{"Name": "Engine", "Version": __version__, "Details": details}],
+        "Version": __version__,
+        "ApiVersion": "1.51",
+        "MinAPIVersion": "1.24",
+        "GitCommit": "",
+        "GoVersion": "",
+        "Os": "linux",
+        "Arch": _architecture(),
+        "KernelVersion": os.uname().release,
+        "BuildTime": "",
+    }
+
+
+def info(containers: Containers, images: int, engine_id: str, listeners: int) -> Document:
+    states = [c.state for c in containers.all.values()]
+    running, paused = states.count(State.RUNNING) + states.count(State.RESTARTING), states.count(State.PAUSED)
+    options = ["name=seccomp,profile=builtin"] + (["name=rootless"] if containers.rootless else [])
+    return {
+        "ID": engine_id,
+        "Containers": len(states),
+        "ContainersRunning": running,
+        "ContainersPaused": paused,
+        "ContainersStopped": len(states) - running - paused,
+        "Images": images,
+        "Driver": "overlay2",
+        "DriverStatus": [["Supports d_type", "true"], ["userxattr", str(containers.rootless).lower()]],
+        "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": None, "Log": ["json-file", "none"]},
+        **dict.fromkeys(("MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit"), True),
+        "IPv4Forwarding": True,
+        "Debug": False,
+        "NFd": len(os.listdir("/proc/self/fd")),
+        "OomKillDisable": containers.cgroup_version == 1,
+        "NGoroutines": 0,
+        "SystemTime": rfc3339(time.time_ns()),
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": str(containers.cgroup_version),
+        "NEventsListener": listeners,
+        "KernelVersion": os.uname().release,
+        "OperatingSystem": _system_name(),
+        "OSVersion": "",
+        "OSType": "linux",
+        "Architecture": platform.machine(),
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"], "Mirrors": None},
+        "NCPU": os.cpu_count() or 1,
+        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "GenericResources": None,
+        "DockerRootDir": str(containers.folders.data),
+        "HttpProxy": "",
+        "HttpsProxy": "",
+        "NoProxy": "",
+        "Name": socket.gethostname(),
+        "Labels": [],
+        "ExperimentalBuild": False,
+        "ServerVersion": __version__,
+        "Runtimes": {"compose-lite": {"path": "compose-lite"}},
+        "DefaultRuntime": "compose-lite",
+        "Swarm": {
+            "NodeID": "",
+            "NodeAddr": "",
+            "LocalNodeState": "inactive",
+            "ControlAvailable": False,
+            "Error": "",
+            "RemoteManagers": None,
+        },
+        "LiveRestoreEnabled": True,
+        "Isolation": "",
+        "InitBinary": "docker-init",
+        "ContainerdCommit": {"ID": ""},
+        "RuncCommit": {"ID": ""},
+        "InitCommit": {"ID": ""},
+        "SecurityOptions": options,
+        "Warnings": None,
+    }
+
+
+def _system_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
