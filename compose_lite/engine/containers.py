@@ -205,7 +205,7 @@ class Containers:
         """From the record to a running process. What a failure leaves is taken back."""
         live.starting, live.early_exit = True, None
         try:
-            created_attachments = await self._bear(container, live)
+            await self._bear(container, live)
         except BaseException as error:
             await self._take_back(container, live, error)
             if isinstance(error, StartFailed):
@@ -217,7 +217,6 @@ class Containers:
             raise
         finally:
             live.starting = False
-        del created_attachments
         container.state = next_state(container.state, Event.START, container.id, container.name)
         container.started, container.exit_code, container.error, container.oom_killed = time.time_ns(), 0, "", False
         container.started_once, container.boot = True, pidfd.boot_id()
@@ -624,7 +623,8 @@ class Containers:
         if plain == container.name:
             raise EngineError("Renaming a container with the same name as its current name", http_status=400)
         if plain in self._names:
-            says = f'Error when allocating new name: Conflict. The container name "/{plain}" is already in use by container "{self._names[plain]}"'
+            says = f'Error when allocating new name: Conflict. The container name "/{plain}" is already in use by'
+            says += f' container "{self._names[plain]}"'
             raise EngineError(f"{says}. You have to remove (or rename) that container to be able to reuse that name.", http_status=409)
         old = container.name
         del self._names[old]

@@ -51,8 +51,8 @@ def state(container: Container) -> Document:
 def inspect(containers: Containers, container: Container, *, size: bool = False) -> Document:
     folder = containers.path(container.id)
     argv = container.argv
-    host = {key: value for key, value in container.host_config.items()}
-    found = {
+    host = dict(container.host_config)
+    found: Document = {
         "Id": container.id,
         "Created": rfc3339(container.created),
         "Path": argv[0] if argv else "",
@@ -120,7 +120,7 @@ def status_text(container: Container, now: int) -> str:
 
 def summary(containers: Containers, container: Container, now: int, *, size: bool = False) -> Document:
     settings = containers.networks.settings(container)
-    found = {
+    found: Document = {
         "Id": container.id,
         "Names": [f"/{container.name}"],
         "Image": container.image,

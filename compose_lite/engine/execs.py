@@ -1,4 +1,4 @@
-"""Execs: one more process in a running container; also what healthchecks probe with. Kept in memory: an exec dies with its engine's interest.
+"""Execs: one more process in a running container; what healthchecks probe with. Kept in memory only.
 
 It must never outlive its container's record here: a removed container's execs are forgotten.
 """
@@ -238,9 +238,14 @@ async def writable(fd: int) -> None:
     await _ready(fd, asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer)
 
 
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 async def _ready(fd: int, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    add(fd, lambda: waiter.done() or waiter.set_result(None))
+    add(fd, _set, waiter)
     try:
         await waiter
     finally:

@@ -6,6 +6,7 @@ It must never hold what belongs to a live engine only (tasks, descriptors): cont
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +49,7 @@ class Container:
     stopped_by_hand: bool = False
     started_once: bool = False
     health: Document | None = None
-    endpoints: dict[str, Document] = field(default_factory=dict)
+    endpoints: MutableMapping[str, Document] = field(default_factory=dict)
     unmet: list[str] = field(default_factory=list)  # limits that could not be kept
     boot: str = ""
 

@@ -1,0 +1,109 @@
+"""The engine process: puts its rooms together, serves the socket, adopts what an earlier engine left, goes when idle.
+
+It must never end a container: SIGTERM, idle exit and kill -9 all leave them running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from compose_lite.disk import Folders
+from compose_lite.engine.containers import Containers
+from compose_lite.engine.events import Bus
+from compose_lite.engine.execs import Execs
+from compose_lite.engine.images import Images
+from compose_lite.engine.networks import Networks
+from compose_lite.engine.recover import recover
+from compose_lite.engine.routes import Routes
+from compose_lite.engine.server import Server
+from compose_lite.engine.store import Store
+from compose_lite.ids import new_id
+from compose_lite.image.store import ImageStore
+from compose_lite.linux import unix
+from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
+
+IDLE_SECONDS = 300.0
+
+
+def run(folders: Folders, zygote: socket.socket, binder: socket.socket | None = None, keep: tuple[int, ...] = ()) -> None:
+    """The engine's body until it is idle or told to end. keep: descriptors that are held for others until then."""
+    anyio.run(_serve, folders, zygote, binder, backend="asyncio")
+    del keep
+
+
+async def _serve(folders: Folders, zygote: socket.socket, binder: socket.socket | None) -> None:
+    folders.run.mkdir(parents=True, exist_ok=True)
+    folders.data.mkdir(parents=True, exist_ok=True)
+    store = Store(folders.data / "state.db")
+    images = ImageStore(folders.data)
+    bus = Bus()
+    containers = Containers(store, folders, images, bus)
+    execs = Execs(containers)
+    lost = asyncio.Event()
+
+    def heard(notice: ExitNotice) -> None:
+        (execs if notice.exec_id else containers).heard_exit(notice)
+
+    def connect(sock: socket.socket) -> Runtime:
+        runtime = Runtime(sock, folders.run / "exits.sock")
+        runtime.on_exit, runtime.on_lost = heard, lost.set
+        return runtime
+
+    containers.runtime = connect(zygote)
+
+    def emit(kind: str, action: str, actor: Mapping[str, Any]) -> None:
+        bus.publish(kind, action, actor["ID"], actor["Attributes"])
+
+    more: dict[str, Any] = {}
+    if binder is not None:
+        from compose_lite.network import publish
+
+        more["binder"] = publish.RemoteBinder(binder) if hasattr(publish, "RemoteBinder") else publish.LocalBinder()
+    networks = containers.networks = Networks(
+        store, folders, containers.runtime, emit, containers.all, hosts_changed=containers.hosts_changed, **more
+    )
+    await networks.start()
+    engine_id = store.setting("id") or new_id()
+    store.put_setting("id", engine_id)
+    await recover(containers)
+    server: Server
+    routes = Routes(containers, execs, make_images(images, containers), lambda: server, engine_id)
+    server = Server(routes)
+    sock = socket.socket(fileno=unix.listen(str(folders.engine_socket), socket.SOCK_STREAM, 128).detach())
+    sock.setblocking(False)
+    await server.listen(sock)
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    idle = float(os.environ.get("COMPOSE_LITE_IDLE") or IDLE_SECONDS)
+    while not told.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(1.0, idle / 4 + 0.05)):
+                await told.wait()
+        if lost.is_set():
+            lost.clear()
+            containers.runtime.close()
+            containers.runtime = connect(open_zygote(folders.run))
+            await containers.runtime.adopt([folders.bundle(c.id) for c in containers.all.values() if c.running])
+        if not server.connections and not containers.busy and time.monotonic() - server.last_activity > idle:
+            break
+    with contextlib.suppress(FileNotFoundError):
+        folders.engine_socket.unlink()
+    await server.close()
+    await networks.stop(remove_bridges=not containers.busy)
+    containers.runtime.close()
+    store.close()
+
+
+def make_images(images: ImageStore, containers: Containers) -> Images:
+    return Images(images, containers)  # type: ignore[arg-type]
