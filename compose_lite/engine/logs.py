@@ -77,10 +77,10 @@ async def read(path: str, wish: Wish, running: Callable[[], bool], ended: asynci
             while file and (block := file.read(_BLOCK)):
                 *complete, rest = (rest + block).split(b"\n")
                 for raw in complete:
-                    line = parse(raw)
-                    if line and wish.wants(line):
-                        yield line
-                    elif line and wish.until is not None and parse_rfc3339(line.time) > wish.until:
+                    found = parse(raw)
+                    if found and wish.wants(found):
+                        yield found
+                    elif found and wish.until is not None and parse_rfc3339(found.time) > wish.until:
                         return
             if last:
                 return

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -27,7 +27,7 @@ from compose_lite.engine.routes import Routes
 from compose_lite.engine.server import Server
 from compose_lite.engine.store import Store
 from compose_lite.ids import new_id
-from compose_lite.image.store import ImageStore
+from compose_lite.image.store import ImageStore, Use
 from compose_lite.linux import unix
 from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
 
@@ -106,4 +106,13 @@ async def _serve(folders: Folders, zygote: socket.socket, binder: socket.socket 
 
 
 def make_images(images: ImageStore, containers: Containers) -> Images:
-    return Images(images, containers)  # type: ignore[arg-type]
+    def uses() -> Mapping[str, Sequence[Use]]:
+        found: dict[str, list[Use]] = {}
+        for container in containers.all.values():
+            found.setdefault(container.image_id, []).append(Use(container.id, container.running))
+        return found
+
+    def tell(action: str, id: str, attributes: Mapping[str, str]) -> None:
+        containers.bus.publish("image", action, id, attributes)
+
+    return Images(images, uses, tell)

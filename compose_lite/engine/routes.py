@@ -372,7 +372,8 @@ class Routes:
         reading = asyncio.gather(*(pump_out(fd, sender(stream)) for fd, stream in sources))
         try:
             ended = asyncio.ensure_future(one.ended.wait())
-            await asyncio.wait({ended, reading}, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {ended, reading}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             # A child that holds the pipe does not keep the exec open; what was written before the end still comes.
             await asyncio.wait({reading}, timeout=None if not one.ended.is_set() else 0.2)
             if not one.ended.is_set():
@@ -482,7 +483,13 @@ async def _feed_to_thread(request: Request, consume: Callable[[IO[bytes]], None]
 
 
 def _image(name: str) -> Handler:
-    return lambda routes, request: getattr(routes.images, name)(request)
+    async def handle(routes: Routes, request: Request) -> Any:
+        call = getattr(routes.images, name, None)
+        if call is None:
+            raise EngineError(f"this engine cannot {name} images", http_status=501)
+        return await call(request)
+
+    return handle
 
 
 async def _build(routes: Routes, request: Request) -> Any:
