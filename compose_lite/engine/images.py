@@ -44,7 +44,7 @@ class Images:
 
     # Questions
 
-    async def list(self, request: Request) -> list[Document]:
+    async def list(self, request: Request) -> Sequence[Document]:
         """GET /images/json"""
         filters = request.filters(_FILTERS)
         images = await self._in_thread(self.store.all)
@@ -55,7 +55,7 @@ class Images:
         """GET /images/{name}/json"""
         return inspect_document(await self._in_thread(self._require, request.params["name"]))
 
-    async def history(self, request: Request) -> list[Document]:
+    async def history(self, request: Request) -> Sequence[Document]:
         """GET /images/{name}/history"""
         rows = await self._in_thread(self.store.history, request.params["name"])
         return [{**row, "Created": _seconds(row["Created"])} for row in rows]
@@ -71,7 +71,7 @@ class Images:
         self._tell("tag", image.id, {"name": name.with_default_tag().familiar})
         return Reply(201)
 
-    async def remove(self, request: Request) -> list[Document]:
+    async def remove(self, request: Request) -> Sequence[Document]:
         """DELETE /images/{name}"""
         name, force, uses = request.params["name"], request.flag("force"), self._uses()
         image = await self._in_thread(self._require, name)
@@ -92,7 +92,7 @@ class Images:
         gone, freed = await self._in_thread(lambda: self.store.prune(everything=everything, in_use=in_use, keep=keep))
         return {"ImagesDeleted": self._removed("", gone) or None, "SpaceReclaimed": freed}
 
-    def _removed(self, image: str, gone: Sequence[Removal]) -> list[Document]:
+    def _removed(self, image: str, gone: Sequence[Removal]) -> Sequence[Document]:
         rows: list[Document] = []
         for item in gone:
             if isinstance(item, Untagged):
