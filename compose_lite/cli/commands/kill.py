@@ -1,0 +1,38 @@
+"""`kill`: a signal to the services' containers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compose_lite.cli.context import Context
+from compose_lite.cli.lifecycle import chosen, on_each
+from compose_lite.cli.pflag import Command, arguments, flag, option
+from compose_lite.cli.progress import progress
+from compose_lite.project.observe import Seen
+
+COMMAND = Command(
+    "kill",
+    "Force stop service containers",
+    (
+        arguments("services"),
+        option("-s", "--signal", default="SIGKILL", help="SIGNAL to send to the container"),
+        flag("--remove-orphans", help="Remove containers for services not defined in the Compose file"),
+    ),
+)
+
+
+async def run(context: Context, services: Sequence[str], signal: str, remove_orphans: bool) -> None:
+    project, name, found = await chosen(context, services, all=False)
+    engine, report = await context.engine(), progress(context)
+    if not found:
+        report.warn(f"no container to kill in project {name!r}")
+
+    async def act(container: Seen) -> None:
+        report.event("Container", container.name, "Killing")
+        await engine.kill(container.id, signal=signal)
+        report.event("Container", container.name, "Killed", done=True)
+        if remove_orphans and project and container.service not in project.all_services():
+            await engine.remove(container.id, force=True)
+
+    await on_each([found], act)
+    report.close()

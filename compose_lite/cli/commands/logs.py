@@ -1,0 +1,93 @@
+"""`logs`: output of the project's containers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+
+from compose_lite import ids
+from compose_lite.cli.context import Context
+from compose_lite.cli.logview import LogView
+from compose_lite.cli.pflag import Command, arguments, flag, option
+from compose_lite.errors import ProjectError
+from compose_lite.project.observe import containers_of, project_filter, seen
+
+COMMAND = Command(
+    "logs",
+    "View output from containers",
+    (
+        arguments("services"),
+        flag("-f", "--follow", help="Follow log output"),
+        option("--since", help="Show logs since timestamp (e.g. 2013-01-02T13:23:37Z) or relative (e.g. 42m for 42 minutes)"),
+        option("--until", help="Show logs before a timestamp (e.g. 2013-01-02T13:23:37Z) or relative (e.g. 42m for 42 minutes)"),
+        option("-n", "--tail", default="all", help="Number of lines to show from the end of the logs for each container"),
+        flag("-t", "--timestamps", help="Show timestamps"),
+        flag("--no-color", help="Produce monochrome output"),
+        flag("--no-log-prefix", help="Don't print prefix in logs"),
+        option("--index", type=int, default=0, help="index of the container if service has multiple replicas"),
+    ),
+)
+
+
+async def run(context: Context, services: Sequence[str], **o: Any) -> None:
+    project, name = context.load_or_name()
+    engine = await context.engine()
+    found = await containers_of(engine, name, services, oneoff=None)
+    for service in services:
+        if (project is not None and service not in project.all_services()) and not any(c.service == service for c in found):
+            raise ProjectError("no-such-service", f"no such service: {service}")
+    if o["index"]:
+        found = [c for c in found if c.number == o["index"]]
+    else:
+        found = [c for c in found if not c.oneoff or (project is not None and services)]
+    view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
+    view.services = services
+    labels = {c.id: view.label_of(c.document) for c in found}
+    view.width = max((len(v) for v in labels.values()), default=0)
+    tail = None if o["tail"] in ("all", "", None) else o["tail"]
+    options = {"tail": tail, "since": o["since"], "until": o["until"]}
+    if not o["follow"]:
+        for container in found:
+            document = await engine.container(container.id)
+            await view.show(container.id, labels[container.id], follow=False, tty=bool(document["Config"].get("Tty")), **options)
+        return
+    async with anyio.create_task_group() as group:
+        shown = set(labels)
+
+        async def follow(id: str) -> None:
+            document = await engine.container(id)
+            await view.show(id, labels[id], follow=True, tty=bool(document["Config"].get("Tty")), **options)
+
+        async def newcomers() -> None:
+            """Containers that start while we look; ends never, so it is cancelled with the last follower."""
+            async for event in engine.events(filters={"type": ["container"], "event": ["start"], **project_filter(name)}):
+                attributes = (event.get("Actor") or {}).get("Attributes") or {}
+                id = event.get("id") or event["Actor"]["ID"]
+                if services and attributes.get(ids.SERVICE) not in services:
+                    continue
+                row = seen({"Id": id, "Names": ["/" + attributes.get("name", "")], "Labels": attributes})
+                labels.setdefault(id, view.label_of(row.document))
+                if id not in shown or not waiting.get(id):
+                    shown.add(id)
+                    options.update(tail=None, since=str(event.get("time", 0)))
+                    start(id)
+
+        waiting: dict[str, bool] = {}
+
+        async def tracked(id: str) -> None:
+            waiting[id] = True
+            try:
+                await follow(id)
+            finally:
+                waiting[id] = False
+                if not any(waiting.values()) and not await containers_of(engine, name, services, all=False):
+                    group.cancel_scope.cancel()
+
+        def start(id: str) -> None:
+            group.start_soon(tracked, id)
+
+        for container in found:
+            start(container.id)
+        group.start_soon(newcomers)

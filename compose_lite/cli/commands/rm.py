@@ -1,0 +1,55 @@
+"""`rm`: removes stopped containers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from compose_lite.cli.context import Context
+from compose_lite.cli.lifecycle import chosen, levels, on_each
+from compose_lite.cli.pflag import Command, arguments, flag
+from compose_lite.cli.progress import progress
+from compose_lite.project.converge import stop_container
+from compose_lite.project.observe import Seen
+
+COMMAND = Command(
+    "rm",
+    "Removes stopped service containers",
+    (
+        arguments("services"),
+        flag("-f", "--force", help="Don't ask to confirm removal"),
+        flag("-s", "--stop", help="Stop the containers, if required, before removing"),
+        flag("-v", "--volumes", help="Remove any anonymous volumes attached to containers"),
+        flag("-a", "--all", hidden=True),
+    ),
+)
+
+
+async def run(context: Context, services: Sequence[str], force: bool, stop: bool, volumes: bool, all: bool) -> None:
+    project, _, found = await chosen(context, services, all=True, oneoff=None)
+    engine, report = await context.engine(), progress(context)
+    known = project.all_services() if project else {}
+    if stop:
+        running = [c for c in found if c.running]
+        await on_each(
+            levels(project, running, stopping=True), lambda c: stop_container(engine, report, c.id, c.name, known.get(c.service), None)
+        )
+    else:
+        found = [c for c in found if not c.running]
+    if not found:
+        context.err.write("No stopped containers\n")
+        return
+    if not force:
+        names = ", ".join(c.name for c in found)
+        context.err.write(f"? Going to remove {names} (y/N) ")
+        context.err.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return
+
+    async def act(container: Seen) -> None:
+        report.event("Container", container.name, "Removing")
+        await engine.remove(container.id, force=True, volumes=volumes)
+        report.event("Container", container.name, "Removed", done=True)
+
+    await on_each([found], act)
+    report.close()

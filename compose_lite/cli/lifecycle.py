@@ -1,0 +1,43 @@
+"""stop, start, restart, kill, pause, unpause, rm: the same act on the containers of chosen services, in the graph's order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import anyio
+
+from compose_lite.cli.context import Context
+from compose_lite.errors import ProjectError, nearest
+from compose_lite.graph.services import start_levels, stop_levels
+from compose_lite.project.observe import Seen, containers_of
+
+
+async def chosen(context: Context, services: Sequence[str], *, all: bool, oneoff: bool | None = False) -> tuple[Any, str, list[Seen]]:
+    """(project, its name, containers of the services, of all without any)."""
+    project, name = context.load_or_name()
+    found = await containers_of(await context.engine(), name, oneoff=oneoff, all=all)
+    known = {*(project.all_services() if project else ()), *(c.service for c in found)}
+    for service in services:
+        if service not in known:
+            raise ProjectError("no-such-service", f"no such service: {service}", remedy=nearest(service, known))
+    return project, name, [c for c in found if not services or c.service in services]
+
+
+def levels(project: Any, containers: Sequence[Seen], *, stopping: bool) -> list[list[Seen]]:
+    """The containers level by level: dependents first when stopping, last when starting."""
+    if project is None:
+        return [list(containers)]
+    whole = project.model_copy(update={"services": project.all_services()})
+    order = stop_levels(whole) if stopping else start_levels(whole)
+    ranked = [[c for c in containers if c.service in level] for level in order]
+    strangers = [c for c in containers if c.service not in whole.services]
+    return [level for level in [strangers, *ranked] if level]
+
+
+async def on_each(groups: Sequence[Sequence[Seen]], act: Callable[[Seen], Awaitable[object]]) -> None:
+    """One level after the other, each side by side."""
+    for level in groups:
+        async with anyio.create_task_group() as group:
+            for container in level:
+                group.start_soon(act, container)
