@@ -25,12 +25,15 @@ from compose_lite.errors import Error, UsageError, nearest
 COMMANDS: dict[str, str] = {
     name: name
     for name in (
+        "build",
         "commit",
         "config",
         "container",
         "convert",
+        "create",
         "down",
         "events",
+        "exec",
         "export",
         "image",
         "images",
@@ -41,8 +44,11 @@ COMMANDS: dict[str, str] = {
         "pause",
         "port",
         "ps",
+        "pull",
         "restart",
         "rm",
+        "run",
+        "scale",
         "start",
         "stats",
         "stop",
@@ -52,6 +58,7 @@ COMMANDS: dict[str, str] = {
         "version",
         "volume",
         "volumes",
+        "wait",
     )
 }
 

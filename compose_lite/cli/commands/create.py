@@ -1,0 +1,35 @@
+"""`create`: what `up --no-start` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from compose_lite.cli.context import Context
+from compose_lite.cli.pflag import Command, arguments, flag, option, options
+from compose_lite.cli.progress import progress
+from compose_lite.cli.upping import Upping, parse_scale
+
+COMMAND = Command(
+    "create",
+    "Creates containers for a service",
+    (
+        arguments("services"),
+        flag("--build", help="Build images before starting containers"),
+        flag("--force-recreate", help="Recreate containers even if their configuration and image haven't changed"),
+        flag("--no-build", help="Don't build an image, even if it's policy"),
+        flag("--no-recreate", help="If containers already exist, don't recreate them"),
+        option("--pull", default="", help='Pull image before running ("always"|"missing"|"never"|"build")'),
+        flag("--quiet-pull", help="Pull without printing progress information"),
+        flag("--remove-orphans", help="Remove containers for services not defined in the Compose file"),
+        options("--scale", help="Scale SERVICE to NUM instances"),
+        flag("-y", "--yes", help='Assume "yes" as answer to all prompts'),
+    ),
+)
+
+
+async def run(context: Context, services: Sequence[str], **o: Any) -> int:
+    project = context.load(services=services)
+    upping = Upping(context, project, progress(context), tuple(services), {**o, "no_start": True})
+    upping.scale = parse_scale(o["scale"], project)
+    return await upping.detached()

@@ -1,0 +1,68 @@
+"""`exec`: one more command in a running container of a service; its exit status is ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from compose_lite.cli.context import Context
+from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
+from compose_lite.cli.streams import talk
+from compose_lite.errors import ProjectError
+from compose_lite.project.observe import containers_of
+
+COMMAND = Command(
+    "exec",
+    "Execute a command in a running container",
+    (
+        argument("service"),
+        arguments("command", required=True),
+        flag("-d", "--detach", help="Detached mode: Run command in the background"),
+        options("-e", "--env", help="Set environment variables"),
+        option("--index", type=int, default=0, help="Index of the container if service has multiple replicas"),
+        flag("--privileged", help="Give extended privileges to the process"),
+        option("-u", "--user", default="", help="Run the command as this user"),
+        option("-w", "--workdir", default="", help="Path to workdir directory for this command"),
+        flag("-T", "--no-tty", default=None, help="Disable pseudo-TTY allocation (default: on without a terminal)"),
+        flag("-t", "--tty", hidden=True, default=None),
+        flag("-i", "--interactive", default=True, hidden=True),
+    ),
+    interspersed=False,
+)
+
+
+async def run(context: Context, service: str, command: Sequence[str], **o: Any) -> int:
+    _, name = context.load_or_name()
+    engine = await context.engine()
+    found = await containers_of(engine, name, [service], all=False)
+    if o["index"]:
+        found = [c for c in found if c.number == o["index"]]
+        if not found:
+            raise ProjectError("exec-index", f'service "{service}" is not running container #{o["index"]}')
+    if not found:
+        raise ProjectError("not-running", f'service "{service}" is not running', remedy=f"Start it: `compose-lite up -d {service}`.")
+    id = found[0].id
+    terminal = os.isatty(0) and os.isatty(1) and not o["no_tty"] and not o["detach"]
+    if o["no_tty"] is False or o["tty"]:
+        terminal = not o["detach"]
+    body = {
+        "Cmd": list(command),
+        "Env": list(o["env"]),
+        "User": o["user"],
+        "WorkingDir": o["workdir"],
+        "Privileged": o["privileged"],
+        "Tty": terminal,
+        "AttachStdin": bool(o["interactive"]) and not o["detach"],
+        "AttachStdout": not o["detach"],
+        "AttachStderr": not o["detach"],
+    }
+    exec_id = await engine.exec_create(id, body)
+    if o["detach"]:
+        await engine.exec_detached(exec_id, tty=False)
+        return 0
+    async with await engine.exec_start(exec_id, tty=terminal) as stream:
+        await talk(
+            stream, stdin=bool(o["interactive"]), terminal=terminal, resize=lambda rows, columns: engine.exec_resize(exec_id, rows, columns)
+        )
+    return int((await engine.exec_inspect(exec_id)).get("ExitCode") or 0)

@@ -1,0 +1,220 @@
+"""`run`: a one-off container of a service, after what it needs is up."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from compose_lite.cli.context import Context
+from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
+from compose_lite.cli.progress import Plain, Quiet, progress
+from compose_lite.cli.streams import talk
+from compose_lite.cli.upping import Upping
+from compose_lite.errors import ApiError, ProjectError, nearest
+from compose_lite.graph.services import needs
+from compose_lite.project.containerspec import Instance, create_body, injected_files
+from compose_lite.project.converge import inject
+from compose_lite.project.images import ensure_images
+from compose_lite.project.observe import containers_of, observe
+from compose_lite.project.reconcile import Wishes, reconcile
+from compose_lite.spec.models.project import Project
+from compose_lite.spec.models.service import PortConfig, Service, VolumeMount, changed
+from compose_lite.spec.shellwords import split_words
+
+COMMAND = Command(
+    "run",
+    "Run a one-off command on a service",
+    (
+        argument("service"),
+        arguments("command"),
+        flag("--build", help="Build image before starting container"),
+        options("--cap-add", help="Add Linux capabilities"),
+        options("--cap-drop", help="Drop Linux capabilities"),
+        flag("-d", "--detach", help="Run container in background and print container ID"),
+        option("--entrypoint", help="Override the entrypoint of the image"),
+        options("-e", "--env", help="Set environment variables"),
+        options("--env-from-file", help="Set environment variables from file"),
+        flag("-i", "--interactive", default=True, help="Keep STDIN open even if not attached"),
+        options("-l", "--label", help="Add or override a label"),
+        option("--name", help="Assign a name to the container"),
+        flag("-T", "--no-tty", default=None, help="Disable pseudo-TTY allocation (default: auto-detected)"),
+        flag("--no-deps", help="Don't start linked services"),
+        options("-p", "--publish", help="Publish a container's port(s) to the host"),
+        option("--pull", default="", help='Pull image before running ("always"|"missing"|"never")'),
+        flag("-q", "--quiet", help="Don't print anything to STDOUT but the command's output"),
+        flag("--quiet-build", help="Suppress progress output from the build process"),
+        flag("--quiet-pull", help="Pull without printing progress information"),
+        flag("--remove-orphans", help="Remove containers for services not defined in the Compose file"),
+        flag("--rm", help="Automatically remove the container when it exits"),
+        flag("-P", "--service-ports", help="Run command with all service's ports enabled and mapped to the host"),
+        flag("--use-aliases", help="Use the service's network useAliases in the network(s) the container connects to"),
+        option("-u", "--user", help="Run as specified username or uid"),
+        options("-v", "--volume", help="Bind mount a volume"),
+        option("-w", "--workdir", help="Working directory inside the container"),
+        flag("-t", "--tty", default=None, hidden=True),
+    ),
+    interspersed=False,
+)
+
+
+async def run(context: Context, service: str, command: Sequence[str], **o: Any) -> int:
+    project = context.load(profiles=(), services=(service,))
+    if service not in project.services:
+        raise ProjectError("no-such-service", f"no such service: {service}", remedy=nearest(service, project.services))
+    engine, report = await context.engine(), progress(context, quiet=o["quiet"])
+    wanted = adapted(project, project.services[service], command, o, context.environ, context.cwd)
+    project = project.model_copy(update={"services": {**project.services, service: wanted}})
+    await _dependencies(context, project, wanted, report, o)
+    images = await ensure_images(engine, project, [wanted], report, build=o["build"], pull=o["pull"])
+    report.close()
+    slug = secrets.token_hex(6)
+    name = o["name"] or wanted.container_name or f"{project.name}-{service}-run-{slug}"
+    terminal = wanted.tty
+    sharing = {c.service: c.id for c in await containers_of(engine, project.name, all=True)}
+    instance = Instance(
+        project, wanted, 1, name, images.get(service, ""), sharing, oneoff=slug, read=lambda p: (Path(project.working_dir) / p).read_text()
+    )
+    body = create_body(instance)
+    body.update(OpenStdin=bool(o["interactive"]), StdinOnce=bool(o["interactive"]), AttachStdin=bool(o["interactive"]) and not o["detach"])
+    body["HostConfig"]["AutoRemove"] = bool(o["rm"]) and o["detach"]
+    if o["use_aliases"]:
+        for endpoint in body["NetworkingConfig"]["EndpointsConfig"].values():
+            endpoint["Aliases"] = [*endpoint["Aliases"], service]
+    answer = await engine.create_container(name, body, platform=wanted.platform or None)
+    id = str(answer["Id"])
+    for warning in answer.get("Warnings") or ():
+        report.warn(warning)
+    try:
+        await inject(engine, id, injected_files(instance))
+        if o["detach"]:
+            await engine.start(id)
+            context.print(name)
+            return 0
+        return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal)
+    except ApiError as error:
+        raise ProjectError("run-failed", str(error), status=1) from error
+    finally:
+        if o["rm"] and not o["detach"]:
+            with anyio.CancelScope(shield=True), suppress(ApiError):
+                await engine.remove(id, force=True, volumes=True)
+
+
+async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool) -> int:
+    """Attached before the start, so that nothing is missed; the status of the container."""
+    async with await engine.attach(id, stdin=stdin, tty=terminal) as stream:
+        result: dict[str, int] = {}
+        listening = anyio.Event()
+
+        async def wait() -> None:
+            result["code"] = int((await engine.wait(id, condition="next-exit", registered=listening.set))["StatusCode"])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await listening.wait()
+            try:
+                await engine.start(id)
+            except BaseException:
+                group.cancel_scope.cancel()
+                raise
+            await talk(stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns))
+    return result["code"]
+
+
+async def _dependencies(context: Context, project: Project, service: Service, report: Plain, o: dict[str, Any]) -> None:
+    """What the service needs is brought up first; its networks and volumes are made in any case."""
+    engine = await context.engine()
+    needed = () if o["no_deps"] else tuple(n for n in needs(service) if n in project.services)
+    if needed:
+        upping = Upping(context, project, Quiet(context.err) if o["quiet"] else report, needed, {"remove_orphans": o["remove_orphans"]})
+        work = await upping.converge(start=True)
+        await _conditions(work, project, service)
+    snapshot = await observe(engine, project.name)
+    lone = project.model_copy(update={"services": {service.name: service}})
+    plan = reconcile(
+        lone, snapshot, Wishes(services=(service.name,), scale={service.name: 0}, no_deps=True, start=False, ignore_orphans=True)
+    )
+    upping = Upping(context, lone, report, (service.name,), {})
+    await upping._check_external(engine, [service.name], snapshot)
+    from compose_lite.project.converge import Converging
+    from compose_lite.project.plan import CreateNetwork, CreateVolume, Plan
+
+    ground = Plan([p for p in plan.steps if isinstance(p.step, CreateNetwork | CreateVolume)])
+    await Converging(engine, lone, snapshot, report).run(ground)
+
+
+async def _conditions(work: Any, project: Project, service: Service) -> None:
+    from compose_lite.project.plan import AwaitCondition
+
+    for other, dependency in needs(service).items():
+        if dependency.condition != "service_started" and other in project.services:
+            names = tuple(c.name for c in await containers_of(work.engine, project.name, [other]))
+            await work.perform(AwaitCondition(service.name, other, dependency.condition, dependency.required, names))
+
+
+def adapted(project: Project, service: Service, command: Sequence[str], o: dict[str, Any], environ: dict[str, str], cwd: str) -> Service:
+    """The service as this one-off wants it. Pure but for --env-from-file."""
+    terminal = bool(os.isatty(0) and os.isatty(1)) and not o["no_tty"] and not o["detach"]
+    if o["no_tty"] is False or o["tty"]:
+        terminal = not o["detach"]
+    fields: dict[str, Any] = {
+        "tty": terminal,
+        "stdin_open": bool(o["interactive"]),
+        "restart": "",
+        "deploy": None,
+        "healthcheck": service.healthcheck,
+    }
+    if service.deploy is not None:
+        fields["deploy"] = service.deploy.model_copy(update={"restart_policy": None})
+    if command:
+        fields["command"] = list(command)
+    if o["entrypoint"] is not None:
+        fields["entrypoint"] = split_words(o["entrypoint"])
+        if not command:
+            fields["command"] = []
+    if o["user"]:
+        fields["user"] = o["user"]
+    if o["workdir"]:
+        fields["working_dir"] = o["workdir"]
+    environment = dict(service.environment)
+    for path in o["env_from_file"]:
+        from compose_lite.spec.dotenv import parse
+
+        environment.update(parse((Path(cwd) / path).read_text(), environ.get))
+    for entry in o["env"]:
+        key, equals, value = entry.partition("=")
+        environment[key] = value if equals else environ.get(key)
+    fields["environment"] = {k: v for k, v in environment.items() if v is not None or k in service.environment}
+    if o["label"]:
+        fields["labels"] = {**service.labels, **{k: v for k, _, v in (e.partition("=") for e in o["label"])}}
+    for key in ("cap_add", "cap_drop"):
+        if o[key]:
+            fields[key] = [*getattr(service, key), *o[key]]
+    if not o["service_ports"]:
+        fields["ports"] = []
+    if o["publish"]:
+        fields["ports"] = [*fields.get("ports", service.ports), *(port for text in o["publish"] for port in _ports(text))]
+    if o["volume"]:
+        fields["volumes"] = [*service.volumes, *(_volume(text, cwd) for text in o["volume"])]
+    fields["container_name"] = ""
+    return changed(service, **fields)
+
+
+def _ports(text: str) -> list[PortConfig]:
+    from compose_lite.spec.shortforms import parse_ports
+
+    return [PortConfig.model_validate(dict(p)) for p in parse_ports(text)]
+
+
+def _volume(text: str, cwd: str) -> VolumeMount:
+    from compose_lite.spec.shortforms import parse_volume
+
+    made = VolumeMount.model_validate(dict(parse_volume(text)))
+    if made.type == "bind":
+        made = made.model_copy(update={"source": str(Path(cwd, made.source).expanduser().resolve())})
+    return made
