@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import sys
 import tempfile
@@ -28,7 +29,7 @@ async def one_life(r: Rig) -> list[float]:
     at.append(time.perf_counter())
     await r.runtime.delete(launch.id)
     at.append(time.perf_counter())
-    return [after - before for before, after in zip(at, at[1:], strict=False)] + [at[-1] - at[0]]
+    return [after - before for before, after in itertools.pairwise(at)] + [at[-1] - at[0]]
 
 
 async def execs(r: Rig, count: int) -> list[float]:
