@@ -17,6 +17,7 @@ from compose_lite.engine.filters import matches_labels
 from compose_lite.engine.server import Reply, Request
 from compose_lite.errors import EngineError, Error, ImageError
 from compose_lite.image import archive, reference
+from compose_lite.image import manifest as manifests
 from compose_lite.image.store import Image, ImageStore, Removal, Untagged, Use
 from compose_lite.units import parse_rfc3339, rfc3339
 
@@ -124,6 +125,44 @@ class Images:
             self._tell("load", image.id, {"name": image.tags[0] if image.tags else image.id})
         if not images and not quiet:
             await request.send_json({"stream": "The archive holds no image\n"})
+
+    async def pull(self, request: Request) -> None:
+        """POST /images/create?fromImage=...: a stream of what is downloaded."""
+        from compose_lite.image import auth, registry  # urllib3 and TLS are for pulling only
+
+        repo, tag, platform = request.text("fromImage"), request.text("tag"), request.text("platform")
+        if not repo:
+            raise EngineError("images can be pulled (fromImage), not imported", http_status=400)
+        joined = f"{repo}@{tag}" if tag.startswith("sha256:") else f"{repo}:{tag}" if tag else repo
+        name = (await self._in_thread(reference.parse, joined)).with_default_tag()
+        wanted = await self._in_thread(manifests.parse_platform, platform) if platform else None
+        login = auth.decode_header(request.headers.get("x-registry-auth", ""))
+        rows: asyncio.Queue[Document | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def told(layer: str, status: str, done: int, total: int) -> None:
+            loop.call_soon_threadsafe(rows.put_nowait, registry.progress_document(layer, status, done, total))
+
+        before = self.store.get(str(name))
+        job = asyncio.ensure_future(asyncio.to_thread(registry.pull, self.store, name, platform=wanted, login=login, progress=told))
+        job.add_done_callback(lambda _: rows.put_nowait(None))
+        first = await rows.get()
+        if first is None and isinstance(job.exception(), ImageError) and getattr(job.exception(), "code", "") == "image-not-found":
+            raise EngineError(str(getattr(job.exception(), "says", "")), http_status=404)
+        await request.begin()
+        await request.send_json({"status": f"Pulling from {name.path}", "id": name.tag or name.digest})
+        while first is not None:
+            await request.send_json(first)
+            first = await rows.get()
+        try:
+            image, digest = await job
+        except (Error, OSError) as error:
+            await request.send_json(_error(error))
+            return
+        new = "Image is up to date for" if before and before.id == image.id else "Downloaded newer image for"
+        await request.send_json({"status": f"Digest: {digest}"})
+        await request.send_json({"status": f"Status: {new} {name.familiar}"})
+        self._tell("pull", image.id, {"name": name.familiar})
 
     async def save(self, request: Request) -> None:
         """GET /images/get?names=... and GET /images/{name}/get: an archive."""
