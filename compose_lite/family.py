@@ -87,7 +87,6 @@ def _run(where: Folders, answer: int) -> None:
         os.close(lock)
         _join_family(where, answer)
         return
-    _own_cgroup()
     engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     binder_end, binding_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     inner = _fork_zygote(where, zygote_end, (lock, answer, engine_end.fileno(), binder_end.fileno(), binding_end.fileno()))
@@ -142,16 +141,6 @@ def _log_to(path: Path) -> None:
     for fd in (null, log):
         if fd > 2:
             os.close(fd)
-
-
-def _own_cgroup() -> None:
-    """Out of the caller's cgroup, so that the end of its session or CI step does not take the engine along (root only)."""
-    if os.geteuid() != 0:
-        return
-    from compose_lite.linux import cgroups
-
-    with contextlib.suppress(OSError):
-        cgroups.leave_callers_group("/compose-lite-engine")
 
 
 # Rootless: one user namespace for the family, with the network namespace in which the bridges stand
