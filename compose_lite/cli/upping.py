@@ -90,7 +90,7 @@ class Upping:
         finally:
             if self._reserved:
                 with suppress(ApiError):
-                    await engine.extension("POST", "ports/release", body={"owner": self.project.name})
+                    await engine.extension("POST", "ports/release", body={"Owner": self.project.name})
         return work
 
     def _chosen(self) -> list[str]:
@@ -123,7 +123,7 @@ class Upping:
             if ports and self.scale.get(service.name, service.replicas) == 1:
                 self._reserved = True
                 try:
-                    await engine.extension("POST", "ports/reserve", body={"owner": self.project.name, "bindings": port_bindings(ports)})
+                    await engine.extension("POST", "ports/reserve", body={"Owner": self.project.name, "PortBindings": port_bindings(ports)})
                 except ApiError as error:
                     where = place(self.project, ("services", service.name, "ports"))
                     raise ProjectError("port-in-use", f"service {service.name!r}: {error.says}", place=where) from error

@@ -435,6 +435,12 @@ class Routes:
 
     # what Docker has no call for
 
+    async def release_ports(self, request: Request) -> Document:
+        """What the owner reserved and did not use."""
+        body = await request.json()
+        self.networks.publisher.release(str(body.get("Owner") or ""))
+        return {}
+
     async def reserve_ports(self, request: Request) -> Document:
         body = await request.json()
         await self.networks.reserve(str(body.get("Owner") or ""), body.get("PortBindings") or {})
@@ -562,6 +568,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/volumes/{id}", Routes.inspect_volume),
     ("DELETE", "/volumes/{id}", Routes.remove_volume),
     ("POST", "/compose-lite/v1/ports/reserve", Routes.reserve_ports),
+    ("POST", "/compose-lite/v1/ports/release", Routes.release_ports),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
 from compose_lite.cli.streams import talk
-from compose_lite.errors import ProjectError
+from compose_lite.errors import ApiError, ProjectError
 from compose_lite.project.observe import containers_of
 
 COMMAND = Command(
@@ -61,7 +61,12 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     if o["detach"]:
         await engine.exec_detached(exec_id, tty=False)
         return 0
-    async with await engine.exec_start(exec_id, tty=terminal) as stream:
+    try:
+        stream = await engine.exec_start(exec_id, tty=terminal)
+    except ApiError as error:
+        error.status = 127 if "not found" in error.says or "no such file" in error.says else 126 if "permission denied" in error.says else 1
+        raise
+    async with stream:
         await talk(
             stream, stdin=bool(o["interactive"]), terminal=terminal, resize=lambda rows, columns: engine.exec_resize(exec_id, rows, columns)
         )

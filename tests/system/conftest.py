@@ -1,0 +1,59 @@
+"""An engine of its own for the session, stopped and cleaned up at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def engine_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    base = Path("/tmp") / f"compose-lite-test-{os.getpid()}"
+    base.mkdir()
+    env = {**os.environ, "COMPOSE_LITE_RUN_DIR": f"{base}/run", "COMPOSE_LITE_DATA_DIR": f"{base}/data", "COMPOSE_LITE_IDLE": "2"}
+    env.pop("COMPOSE_LITE_ENGINE", None)
+    yield env
+    for _ in range(200):  # the idle engine goes by itself
+        if not family(base):
+            break
+        time.sleep(0.1)
+    for pid in family(base):
+        os.kill(pid, signal.SIGTERM)
+    subprocess.run(["rm", "-rf", str(base)], check=True)
+
+
+def family(base: Path) -> list[int]:
+    """Processes of the engine whose folders are under base."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            ours = entry.name.isdigit() and f"COMPOSE_LITE_RUN_DIR={base}/run".encode() in (entry / "environ").read_bytes()
+            if ours and b"compose_lite.family" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def cli(engine_environment: dict[str, str], tmp_path: Path) -> Cli:
+    def run(*args: str, code: int | None = 0, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "compose_lite", *args]
+        done = subprocess.run(
+            command, cwd=cwd, env=engine_environment, text=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL, check=False
+        )
+        assert code is None or done.returncode == code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
