@@ -216,11 +216,12 @@ async def build_image(engine: DockerEngine, project: Project, service: Service, 
 
 async def _stream(engine: DockerEngine, request: Mapping[str, Any]) -> Any:
     version = await engine.version()
-    if any(c.get("Name") == "compose-lite" for c in version.get("Components") or ()):
-        async with engine.client.stream("POST", "/compose-lite/v1/build", body=dict(request)) as answer:
-            async for one in answer.iter_json():
-                yield one
-        return
+    if (version.get("Platform") or {}).get("Name") == "compose-lite":
+        raise ProjectError(
+            "build-missing",
+            f"this version of compose-lite cannot build images yet: {request['tags'][0]}",
+            remedy="Build it elsewhere and load it (`compose-lite image load -i ARCHIVE`), or name an `image:`.",
+        )
     query = {
         "t": request["tags"],
         "dockerfile": request["dockerfile"],
