@@ -9,6 +9,8 @@ NOTE, count = Path("/notes/worker.json"), 0
 while True:
     count += 1
     temporary = NOTE.with_suffix(".new")
-    temporary.write_text(json.dumps({"written": count, "pid": os.getpid(), "processes_seen": len([p for p in os.listdir("/proc") if p.isdigit()])}))
+    temporary.write_text(
+        json.dumps({"written": count, "pid": os.getpid(), "processes_seen": len([p for p in os.listdir("/proc") if p.isdigit()])})
+    )
     temporary.replace(NOTE)
     time.sleep(0.2)
