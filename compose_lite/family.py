@@ -199,7 +199,7 @@ def _make_namespaces(born: int, mapped: int) -> None:
     os.write(born, READY)
     if os.read(mapped, 16) != READY:
         os._exit(1)
-    mount.set_propagation("/", "rslave")
+    mount.mount(None, "/", None, mount.REC | mount.SLAVE)
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     from compose_lite.network.attach import Route
