@@ -154,6 +154,9 @@ class Containers:
             layers=[str(layer) for layer in image.layers],
             rootfs=image.rootfs,
         )
+        endpoints = container.networking_config.get("EndpointsConfig") or {}
+        if "default" in endpoints:  # what the docker program says for the default bridge
+            endpoints.setdefault("bridge", endpoints.pop("default"))
         container.mounts = self.volumes.mount_points(container, (), self.find)
         with contextlib.suppress(EngineError):  # an unknown network is told at the start, as Docker does
             self.networks.declare(container)
@@ -283,6 +286,8 @@ class Containers:
         container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
         self.save(container)
         self._wake(live, ("next-exit", "not-running"), container.exit_code)
+        if container.host_config["AutoRemove"]:
+            self.background(self._auto_remove(container))
 
     def _launch_document(self, container: Container, config: Document, early: int) -> Launch:
         folder, host = self.path(container.id), container.host_config
