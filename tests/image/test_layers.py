@@ -71,6 +71,7 @@ def test_pack_is_read_by_tarfile_and_is_repeatable(tmp_path: Path):
         assert len(archive.extractfile("again").read()) == 3_000_000
 
 
+@pytest.mark.root
 def test_whiteouts_go_there_and_back(tmp_path: Path):
     layers.unpack(
         tar(
@@ -101,6 +102,7 @@ def test_later_members_replace_earlier_ones(tmp_path: Path):
     assert (tmp_path / "c").read_text() == "own" and not (tmp_path / "c").is_symlink()
 
 
+@pytest.mark.root
 def test_members_behind_links_stay_inside(tmp_path: Path):
     target = tmp_path / "root"
     target.mkdir()
