@@ -38,7 +38,7 @@ def enter(header: Mapping[str, Any], process: dict[str, Any], fds: Mapping[str, 
     try:
         if group:
             group.join(os.getpid(), born_in_unified=unified >= 0)
-        namespaces.setns(target, _ALL | (namespaces.NEWUSER if state["user_namespace"] else 0))
+        namespaces.setns(target, _foreign(state["pid"]) | (namespaces.NEWUSER if state["user_namespace"] else 0))
         if state["user_namespace"]:
             os.setgroups([])
             os.setresgid(0, 0, 0)
@@ -95,3 +95,12 @@ def _await_execve(sync: _socket.socket) -> int:
         if "error" in found:
             raise init.StartError(found["error"]["status"], found["error"]["says"])
         master = fds[0] if fds else master
+
+
+def _foreign(pid: int) -> int:
+    """The flags of those namespaces of the process that are not ours already: rootless, the machine's own may not even be rejoined."""
+    found = 0
+    for flag, file in namespaces.KINDS.values():
+        if flag & _ALL and os.readlink(f"/proc/{pid}/ns/{file}") != os.readlink(f"/proc/self/ns/{file}"):
+            found |= flag
+    return found
