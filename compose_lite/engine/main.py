@@ -67,7 +67,7 @@ async def _serve(folders: Folders, zygote: socket.socket, binder: socket.socket 
     if binder is not None:
         from compose_lite.network import publish
 
-        more["binder"] = publish.RemoteBinder(binder) if hasattr(publish, "RemoteBinder") else publish.LocalBinder()
+        more["binder"] = publish.RemoteBinder(binder)
     networks = containers.networks = Networks(
         store, folders, containers.runtime, emit, containers.all, hosts_changed=containers.hosts_changed, **more
     )

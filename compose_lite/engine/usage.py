@@ -64,7 +64,7 @@ def stats(containers: Containers, container: Container, before: Document | None)
         "pids_stats": {"current": found["pids"]["current"], **({"limit": found["pids"]["limit"]} if found["pids"]["limit"] else {})},
         "cpu_stats": {k: v for k, v in sample.items() if k != "x-read"},
         "precpu_stats": {k: v for k, v in (before or nothing).items() if k != "x-read"},
-        "memory_stats": {"usage": memory["usage"], "stats": memory["stats"], "limit": limit},
+        "memory_stats": {"usage": memory["usage"], "stats": memory["stat"], "limit": limit},
         "blkio_stats": blocks,
         "networks": interfaces(container.pid),
     }, sample

@@ -83,6 +83,32 @@ class LocalBinder:
         return bind_port(protocol, address, port)
 
 
+class RemoteBinder:
+    """The rootless engine's: asks the template, which stands in the machine's network namespace (cli/worker.py)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sock.setblocking(False)
+        self._turn = asyncio.Lock()
+
+    async def bind(self, protocol: str, address: str, port: int) -> socket.socket:
+        async with self._turn:
+            self._sock.send(json.dumps({"protocol": protocol, "address": address, "port": port}).encode())
+            ready = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().add_reader(self._sock.fileno(), lambda: ready.done() or ready.set_result(None))
+            try:
+                await ready
+            finally:
+                asyncio.get_running_loop().remove_reader(self._sock.fileno())
+            data, fds, _, _ = socket.recv_fds(self._sock, 4096, 1)
+        if fds:
+            bound = socket.socket(fileno=fds[0])
+            bound.setblocking(False)
+            return bound
+        number = int(json.loads(data or b"{}").get("errno") or errno.EPIPE)
+        raise OSError(number, os.strerror(number))
+
+
 def bind_port(protocol: str, address: str, port: int) -> socket.socket:
     """A bound (TCP: listening) socket; OSError when taken or not allowed."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
