@@ -63,6 +63,7 @@ class Zygote:
         self.running: dict[int, _Asked] = {}  # execs and spawned helpers, by pid
         self.strays: dict[int, tuple[int, int]] = {}  # statuses and when of children that nobody has told us of yet
         self.report, self.report_end = unix.socketpair()
+        self.report.setblocking(False)  # its end for the children stays blocking
         self.signals = _child_signals()
         self.listener = unix.listen(f"{run}/{_SOCKET_NAME}")
         for fd in (self.report.fileno(), self.signals, self.listener.fileno()):
@@ -150,7 +151,10 @@ class Zygote:
 
     def _hear_report(self) -> None:
         """A monitor or exec child says which process it has started, before it could end unknown to us."""
-        data, fds = unix.receive(self.report)
+        try:
+            data, fds = unix.receive(self.report)
+        except BlockingIOError:
+            return  # read already, while a child's end was looked at in the same round of epoll
         found = messages.decode(data)
         asked = self.asked.pop(found["by"], None)
         if found["report"] == "container":
