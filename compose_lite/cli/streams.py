@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import termios
 import tty
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import anyio
 
-from compose_lite.api.client import Hijacked
+from compose_lite.api.client import Answer, Hijacked
+from compose_lite.cli.context import Context
+from compose_lite.errors import Error
 
 Resize = Callable[[int, int], Awaitable[None]]
 
@@ -84,6 +86,22 @@ async def _follow_size(resize: Resize) -> None:
                 await resize(size.lines, size.columns)
 
 
-def flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+async def write_answer(context: Context, answer: Answer, output: str, code: str) -> None:
+    """An archive that the engine sends, to stdout or whole to a file. code: of the error when the file cannot be written."""
+    if not output:
+        context.out.flush()
+        async for part in answer:
+            context.out.buffer.write(part)
+        context.out.buffer.flush()
+        return
+    target = Path(context.cwd, output)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            async for part in answer:
+                file.write(part)
+        draft.replace(target)
+    except OSError as error:
+        raise Error(code, f"{output}: cannot be written: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)

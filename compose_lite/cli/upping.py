@@ -60,7 +60,6 @@ class Upping:
             build=bool(o.get("build")),
             no_build=bool(o.get("no_build")),
             pull=_pull_policy(o.get("pull") or ""),
-            quiet_pull=bool(o.get("quiet_pull")),
         )
         snapshot = await observe(engine, self.project.name)
         await self._check_external(engine, chosen, snapshot)

@@ -33,7 +33,6 @@ Document = dict[str, Any]
 T = TypeVar("T")
 BRIDGE_PREFIX, TABLE_PREFIX = "cl-", "compose-lite-"
 PREDEFINED = ("bridge", "host", "none")
-CONNECTED = "com.docker.network."
 
 
 class NetworkContainer(Protocol):

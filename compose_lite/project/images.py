@@ -89,7 +89,6 @@ async def ensure_images(
     build: bool = False,
     no_build: bool = False,
     pull: str = "",
-    quiet_pull: bool = False,
 ) -> dict[str, str]:
     """Builds and pulls what is needed, side by side; service name -> image id. Raises for the first that cannot be had."""
     import time

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, option
-from compose_lite.errors import Error, ProjectError, UsageError
+from compose_lite.cli.streams import write_answer
+from compose_lite.errors import ProjectError, UsageError
 from compose_lite.project.observe import containers_of
 
 COMMAND = Command(
@@ -30,20 +30,4 @@ async def run(context: Context, service: str, index: int, output: str) -> None:
     if not output and os.isatty(1):
         raise UsageError("export-terminal", "output option is required when exporting to terminal", remedy="Use -o or redirect.")
     async with engine.export(found[0].id) as answer:
-        if not output:
-            context.out.flush()
-            async for part in answer:
-                context.out.buffer.write(part)
-            context.out.buffer.flush()
-            return
-        target = Path(context.cwd, output)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with draft.open("wb") as file:
-                async for part in answer:
-                    file.write(part)
-            draft.replace(target)
-        except OSError as error:
-            raise Error("export-output", f"{output}: cannot be written: {error.strerror}") from error
-        finally:
-            draft.unlink(missing_ok=True)
+        await write_answer(context, answer, output, "export-output")

@@ -16,6 +16,7 @@ from compose_lite.api.protocol import split_reference
 from compose_lite.cli import nouns, tables
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
+from compose_lite.cli.streams import write_answer
 from compose_lite.errors import ApiError, Error, UsageError
 
 HELP = "Manage images"
@@ -182,23 +183,7 @@ async def save(context: Context, names: tuple[str, ...], output: str) -> None:
     if not output and os.isatty(1):
         raise UsageError("save-terminal", "cowardly refusing to save to a terminal", remedy="Use the -o flag or redirect.")
     async with (await context.engine()).save(list(names)) as answer:
-        if not output:
-            context.out.flush()
-            async for part in answer:
-                context.out.buffer.write(part)
-            context.out.buffer.flush()
-            return
-        target = Path(context.cwd, output)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with draft.open("wb") as file:
-                async for part in answer:
-                    file.write(part)
-            draft.replace(target)
-        except OSError as error:
-            raise Error("save-output", f"{output}: cannot be written: {error.strerror}") from error
-        finally:
-            draft.unlink(missing_ok=True)
+        await write_answer(context, answer, output, "save-output")
 
 
 async def pull(context: Context, name: str, platform: str | None, quiet: bool) -> None:
