@@ -127,7 +127,11 @@ def _join_family(where: Folders, answer: int) -> None:
 def _template(where: Folders, answer: int, alive: int | None, binding: socket.socket | None) -> None:
     from compose_lite.cli import worker
 
-    worker.serve(where, alive, binding, ready=lambda: os.write(answer, READY) and os.close(answer))
+    def ready() -> None:
+        os.write(answer, READY)
+        os.close(answer)
+
+    worker.serve(where, alive, binding, ready=ready)
 
 
 def _log_to(path: Path) -> None:
@@ -202,7 +206,7 @@ def _make_namespaces(born: int, mapped: int) -> None:
     mount.mount(None, "/", None, mount.REC | mount.SLAVE)
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-    from compose_lite.network.attach import Route
+    from compose_lite.linux.netlink import Route
 
     with Route() as route:
         route.set_link(1, up=True)

@@ -5,7 +5,7 @@ this process while no template is warm; anything else starts the engine's family
 for errors of its own.
 """
 
-import _signal as signal
+import _signal as signal  # type: ignore[import-not-found]  # typeshed knows it by its public name alone
 import _socket as socket
 import posix
 import sys

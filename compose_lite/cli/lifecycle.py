@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import anyio
@@ -35,7 +35,7 @@ def levels(project: Any, containers: Sequence[Seen], *, stopping: bool) -> list[
     return [level for level in [strangers, *ranked] if level]
 
 
-async def on_each(groups: Sequence[Sequence[Seen]], act: Callable[[Seen], Awaitable[object]]) -> None:
+async def on_each(groups: Sequence[Sequence[Seen]], act: Callable[[Seen], Coroutine[Any, Any, object]]) -> None:
     """One level after the other, each side by side."""
     for level in groups:
         async with anyio.create_task_group() as group:

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_ROOT_MATCH = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
@@ -65,7 +66,7 @@ class NetlinkSocket:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> NetlinkSocket:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from compose_lite.network.dns_message import Code, Kind, Query, answer, parse_query, refusal, reverse_address
 
@@ -167,9 +168,9 @@ def _single_label(message: bytes) -> bool:
     return query is not None and "." not in query.name.rstrip(".")
 
 
-def _send_udp(udp: socket.socket, reply: bytes, client: object) -> None:
+def _send_udp(udp: socket.socket, reply: bytes, client: tuple[Any, ...]) -> None:
     with contextlib.suppress(OSError):
-        udp.sendto(reply, client)  # type: ignore[arg-type]
+        udp.sendto(reply, client)
 
 
 async def _ask_outside(servers: Sequence[str], message: bytes, tcp: bool, send: Callable[[bytes], None]) -> None:

@@ -261,7 +261,7 @@ class Forwarder:
             with contextlib.suppress(OSError):
                 upstream.send(data)
 
-    def _return_datagrams(self, port: Port, address: object) -> None:
+    def _return_datagrams(self, port: Port, address: tuple[object, ...]) -> None:
         upstream = port.clients[address][0]
         for _ in range(64):
             try:
@@ -269,7 +269,7 @@ class Forwarder:
             except OSError:
                 return
             with contextlib.suppress(OSError):
-                port.listener.sendto(data, address)  # type: ignore[arg-type]
+                port.listener.sendto(data, address)
 
     def _sweep_datagrams(self, now: float) -> None:
         for port in self.ports.values():

@@ -95,7 +95,7 @@ class RemoteBinder:
         async with self._turn:
             self._sock.send(json.dumps({"protocol": protocol, "address": address, "port": port}).encode())
             ready = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().add_reader(self._sock.fileno(), lambda: ready.done() or ready.set_result(None))
+            asyncio.get_running_loop().add_reader(self._sock.fileno(), lambda: None if ready.done() else ready.set_result(None))
             try:
                 await ready
             finally:

@@ -65,9 +65,8 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
         created[name], instances[name] = _containers(
             project, service, snapshot, wishes, plan, [*ground, *_flat(created, _shares(service))], sharing
         )
-        if created[name] and any(
-            isinstance(plan.steps[n - 1].step, CreateContainer) and plan.steps[n - 1].step.replaces for n in created[name]
-        ):  # type: ignore[union-attr]
+        steps = [plan.steps[n - 1].step for n in created[name]]
+        if any(isinstance(step, CreateContainer) and step.replaces for step in steps):
             replaced.add(name)
     if wishes.start:
         _starts(project, chosen, created, instances, replaced, plan)

@@ -236,9 +236,9 @@ def _from(line: Line, flags: _Flags) -> From:
     args = line.args
     if not (len(args) == 1 or (len(args) == 3 and args[1].lower() == "as")):
         raise _bad("FROM requires either one or three arguments")
-    name = args[2].lower() if len(args) == 3 else ""
+    name = args[-1].lower() if len(args) == 3 else ""
     if name and not _STAGE_NAME.fullmatch(name):
-        raise _bad(f'invalid name for build stage: "{args[2]}", name can\'t start with a number or contain symbols')
+        raise _bad(f'invalid name for build stage: "{args[-1]}", name can\'t start with a number or contain symbols')
     return From(line, args[0], name, platform)
 
 
