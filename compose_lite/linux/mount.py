@@ -66,6 +66,12 @@ class _MountAttr(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
 
 
+def escaped(path: str, *, colon: bool = False) -> str:
+    """A path in the data of an overlay mount; colons part only lower folders."""
+    path = path.replace("\\", "\\\\").replace(",", "\\,")
+    return path.replace(":", "\\:") if colon else path
+
+
 def mount(source: str | None, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
     call(
         "mount",

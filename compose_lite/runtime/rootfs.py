@@ -12,6 +12,7 @@ import stat
 
 from compose_lite.linux import mount as mounts
 from compose_lite.linux import openat2
+from compose_lite.runtime import splitroot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -303,11 +304,12 @@ def mount_root(launch: Mapping[str, Any], bundle: str) -> str:
         mounts.mount(path, path, None, mounts.BIND | mounts.REC)
         return path
     os.makedirs(path, exist_ok=True)
-    _mount_overlay(path, overlay)
+    covered = [*(launch.get("hide") or ()), *(entry["destination"] for entry in config.get("mounts") or ())]
+    _mount_overlay(path, overlay, covered)
     return path
 
 
-def _mount_overlay(path: str, overlay: Mapping[str, Any]) -> None:
+def _mount_overlay(path: str, overlay: Mapping[str, Any], covered: Sequence[str]) -> None:
     lower = list(reversed(overlay["lower"]))
     words: list[tuple[str, str | None]] = []
     if overlay.get("upper"):
@@ -317,11 +319,14 @@ def _mount_overlay(path: str, overlay: Mapping[str, Any]) -> None:
         mounts.mount(lower[0], path, None, mounts.BIND | mounts.REC)  # overlayfs wants two layers; a plain read-only bind is the same
         mounts.restrict(path, mounts.RDONLY)
         return
+    if len(lower) == 1 and overlay.get("userxattr") and _has_mounts(lower[0]):
+        splitroot.mount_split(path, overlay, covered)
+        return
     shared = os.path.commonpath(lower) if len(lower) > 1 else ""
     names = [os.path.relpath(one, shared) for one in lower] if shared not in ("", "/") else lower
-    data = "lowerdir=" + ":".join(_escaped(one) for one in names)
+    data = "lowerdir=" + ":".join(mounts.escaped(one, colon=True) for one in names)
     for key, value in words:
-        data += f",{key}" if value is None else f",{key}={_escaped(value, colon=False)}"
+        data += f",{key}" if value is None else f",{key}={mounts.escaped(value)}"
     if len(os.fsencode(data)) >= _PAGE - 1:
         mounts.overlay_by_fsconfig(path, lower, words)
         return
@@ -337,9 +342,8 @@ def _mount_overlay(path: str, overlay: Mapping[str, Any]) -> None:
         os.close(before)
 
 
-def _escaped(path: str, *, colon: bool = True) -> str:
-    path = path.replace("\\", "\\\\").replace(",", "\\,")
-    return path.replace(":", "\\:") if colon else path
+def _has_mounts(folder: str) -> bool:
+    return any(point.startswith(folder.rstrip("/") + "/") for point in splitroot.mount_points())
 
 
 def make_working_folder(path: str) -> None:
