@@ -133,6 +133,8 @@ class Containers:
         if not config["Cmd"] and not config["Entrypoint"]:
             raise EngineError("no command specified", http_status=400)
         host, warnings = creation.host_config_of(body, self.cgroup_version)
+        if unkept := cgroups.unkept(ociconfig.resources(host, (), host["Privileged"])):
+            warnings.append(f"{', '.join(unkept)} cannot be kept: no cgroup of ours has these controllers (docs/rootless.md)")
         for key, kind in (("IpcMode", "ipc"), ("PidMode", "pid")):
             if str(host[key]).startswith("container:"):
                 try:

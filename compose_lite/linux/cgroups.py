@@ -209,6 +209,27 @@ class Group:
         return done
 
 
+def unkept(resources: Mapping[str, Any]) -> list[str]:
+    """Words of the limits whose controller gives us no group: not mounted, not ours, not delegated. Asked before a group is made."""
+    where = layout()
+    table = cgroup_v2 if where.version == 2 else cgroup_v1
+    ours = _usable(where)
+    return list(dict.fromkeys(words for words, controller, _, _ in table.settings(resources) if controller not in ours))
+
+
+def _usable(where: Layout) -> frozenset[str]:
+    if where.version == 2:
+        return frozenset(_read(where.unified, "cgroup.controllers").split()) if _ours(where.unified) else frozenset()
+    return frozenset(name for name, base in where.controllers.items() if _ours(base))
+
+
+def _ours(folder: str) -> bool:
+    try:
+        return os.access(folder, os.W_OK) and _may_make_groups(folder)
+    except OSError:
+        return False
+
+
 def make(name: str, resources: Mapping[str, Any]) -> tuple[Group, list[str]]:
     """The group `name` (`/compose-lite/<id>`) with its limits, and the limits that cannot be kept, by name."""
     where = layout()
