@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from compose_lite.linux import cgroups
+
+RESOURCES = {"memory": {"limit": 64 << 20}, "cpu": {"quota": 50_000, "period": 100_000}, "pids": {"limit": 50}}
+
+
+@pytest.fixture
+def hierarchies(tmp_path, monkeypatch):
+    """Folders that stand for mounted hierarchies of version 1: ours unless said otherwise."""
+
+    def make(*, ours: bool) -> None:
+        found = {name: str(tmp_path / name) for name in ("memory", "cpu", "pids")}
+        for folder in found.values():
+            os.mkdir(folder)
+        monkeypatch.setattr(cgroups, "_layout", cgroups.Layout(1, found, ""))
+        monkeypatch.setattr(cgroups, "_may_make_groups", lambda folder: ours or folder.endswith("pids"))
+
+    return make
+
+
+def test_where_all_groups_are_ours_every_limit_is_kept(hierarchies) -> None:
+    hierarchies(ours=True)
+    assert cgroups.unkept(RESOURCES) == []
+
+
+def test_limits_without_a_group_of_ours_are_named_once(hierarchies) -> None:
+    hierarchies(ours=False)
+    assert cgroups.unkept(RESOURCES) == ["memory limit", "cpu period", "cpu limit"]
+
+
+def test_version_2_counts_what_is_delegated(tmp_path, monkeypatch) -> None:
+    (tmp_path / "cgroup.controllers").write_text("memory pids\n")
+    monkeypatch.setattr(cgroups, "_layout", cgroups.Layout(2, {}, str(tmp_path)))
+    assert cgroups.unkept(RESOURCES) == ["cpu limit"]
+
+
+MOUNTS_V2 = "24 22 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
+MOUNTS_HYBRID = (
+    "30 22 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+    "31 22 0:31 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+    "32 22 0:32 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+)
+
+
+def test_an_unwritable_top_means_beside_ourselves() -> None:
+    found = cgroups.parse_layout(MOUNTS_V2, "0::/user.slice/app.scope\n")
+    assert (found.version, found.controllers) == (2, {})
+    assert found.unified in ("/sys/fs/cgroup", "/sys/fs/cgroup/user.slice/app.scope")
+
+
+def test_hybrid_counts_as_version_1() -> None:
+    found = cgroups.parse_layout(MOUNTS_HYBRID, "3:memory:/\n2:cpu,cpuacct:/\n0::/\n")
+    assert found.version == 1
+    assert found.controllers["cpuacct"] == found.controllers["cpu"] == "/sys/fs/cgroup/cpu,cpuacct"
