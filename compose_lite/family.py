@@ -2,8 +2,8 @@
 
     front ──exec──▶ family (session leader) ──fork──▶ zygote      first, before anything heavy; rootless: makes the namespaces
                           │ imports what both share
-                          ├──fork──▶ engine      rootless: joins the zygote's namespaces
-                          └ becomes the template (cli/worker.py), outside: it also binds the machine's ports for the engine
+                          ├──fork──▶ engine      rootless: joins the user and mount namespace, its one namespace thread the network
+                          └ becomes the template (cli/worker.py)
 
 It must never leave half a family: one lock (run/engine.lock), held by the engine alone for as long as it lives.
 """
@@ -88,8 +88,7 @@ def _run(where: Folders, answer: int) -> None:
         _join_family(where, answer)
         return
     engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    binder_end, binding_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    inner = _fork_zygote(where, zygote_end, (lock, answer, engine_end.fileno(), binder_end.fileno(), binding_end.fileno()))
+    inner = _fork_zygote(where, zygote_end, (lock, answer, engine_end.fileno()))
     zygote_end.close()
     import compose_lite.engine.main as engine  # what engine and template share is imported before the fork
 
@@ -98,16 +97,13 @@ def _run(where: Folders, answer: int) -> None:
     if pid == 0:
         os.close(answer)
         os.close(alive)
-        binding_end.close()
-        if inner:
-            _enter(inner)
-        engine.run(where, engine_end, binder_end if inner else None, keep=(lock, engine_alive))
+        bridges = _enter(inner, network=False) if inner else None
+        engine.run(where, engine_end, bridges, keep=(lock, engine_alive))
         os._exit(0)
     os.close(lock)
     os.close(engine_alive)
     engine_end.close()
-    binder_end.close()
-    _template(where, answer, alive, binding_end)
+    _template(where, answer, alive)
 
 
 def _join_family(where: Folders, answer: int) -> None:
@@ -121,17 +117,17 @@ def _join_family(where: Folders, answer: int) -> None:
             probe.connect(str(where.engine_socket))
             break
         time.sleep(0.05)
-    _template(where, answer, None, None)
+    _template(where, answer, None)
 
 
-def _template(where: Folders, answer: int, alive: int | None, binding: socket.socket | None) -> None:
+def _template(where: Folders, answer: int, alive: int | None) -> None:
     from compose_lite.cli import worker
 
     def ready() -> None:
         os.write(answer, READY)
         os.close(answer)
 
-    worker.serve(where, alive, binding, ready=ready)
+    worker.serve(where, alive, ready=ready)
 
 
 def _log_to(path: Path) -> None:
@@ -161,7 +157,7 @@ def _fork_zygote(where: Folders, sock: socket.socket, unwanted: tuple[int, ...])
         for fd in (*unwanted, ready, go):
             os.close(fd)
         if old:
-            _enter(old)
+            _enter(old, network=True)
         elif rootless:
             _make_namespaces(born, mapped)
         os.close(born)
@@ -212,17 +208,22 @@ def _make_namespaces(born: int, mapped: int) -> None:
         route.set_link(1, up=True)
 
 
-def _enter(pid: int) -> None:
-    """Joins the namespaces of the process: user first, for the right to join the others."""
+def _enter(pid: int, *, network: bool) -> int:
+    """Joins the namespaces of the process: user first, for the right to join the others. Returns its network namespace.
+
+    The engine stays in the machine's network: it binds published ports there, pulls images and asks name servers.
+    """
     from compose_lite.linux import namespaces
 
-    kinds = (("user", namespaces.NEWUSER), ("mnt", namespaces.NEWNS), ("net", namespaces.NEWNET))
-    fds = [(os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), kind) for name, kind in kinds]
-    for fd, kind in fds:
+    net, user, mount = (os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("net", "user", "mnt"))
+    for fd, kind in ((user, namespaces.NEWUSER), (mount, namespaces.NEWNS)):
         namespaces.setns(fd, kind)
         os.close(fd)
+    if network:
+        namespaces.setns(net, namespaces.NEWNET)
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+    return net
 
 
 def _map_ids(pid: int, where: Folders) -> None:

@@ -1,14 +1,12 @@
 """The template: a process that has imported all that a command needs and forks a worker for each command line.
 
 It runs no command itself, and serves only who it can serve truly: the same interpreter and code, the same mount namespace.
-For a rootless engine it also binds ports of the machine, since it stands outside of the engine's network namespace.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import selectors
 import signal
@@ -24,7 +22,7 @@ from compose_lite.cli import main as cli
 from compose_lite.disk import Folders
 
 
-def serve(folders: Folders, engine_alive: int | None, binding: socket.socket | None, ready: Callable[[], object]) -> None:
+def serve(folders: Folders, engine_alive: int | None, ready: Callable[[], object]) -> None:
     """Until the engine is gone (end of file on engine_alive) and the last worker has ended."""
     cli.import_commands()
     stamp = code_stamp()
@@ -35,9 +33,8 @@ def serve(folders: Folders, engine_alive: int | None, binding: socket.socket | N
     gc.freeze()  # collected objects would be touched, and so copied, in every fork
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ)
-    for extra in (engine_alive, binding):
-        if extra is not None:
-            selector.register(extra, selectors.EVENT_READ)
+    if engine_alive is not None:
+        selector.register(engine_alive, selectors.EVENT_READ)
     ready()
     stale = False
     while not stale:
@@ -50,9 +47,6 @@ def serve(folders: Folders, engine_alive: int | None, binding: socket.socket | N
                     listener.close()
                     _worker(client, mount_namespace, stale)
                 client.close()
-            elif key.fileobj is binding and binding is not None:
-                if not _bind_for_engine(binding):
-                    selector.unregister(binding)
             else:
                 stale = True  # the engine is gone: the next command starts a new family
         _reap()
@@ -167,24 +161,3 @@ def _end_with_front(client: socket.socket) -> None:
 
 def _text(raw: bytes | str) -> str:
     return raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
-
-
-def _bind_for_engine(binding: socket.socket) -> bool:
-    """One request of the rootless engine: {"protocol", "address", "port"} -> a descriptor, or {"errno"}. False at its end."""
-    from compose_lite.network.publish import bind_port
-
-    try:
-        data = binding.recv(4096)
-    except OSError:
-        return False
-    if not data:
-        return False
-    wish = json.loads(data)
-    try:
-        bound = bind_port(wish["protocol"], wish["address"], wish["port"])
-    except OSError as error:
-        binding.send(json.dumps({"errno": error.errno}).encode())
-        return True
-    with bound:
-        socket.send_fds(binding, [b"{}"], [bound.fileno()])
-    return True

@@ -34,13 +34,16 @@ from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
 IDLE_SECONDS = 300.0
 
 
-def run(folders: Folders, zygote: socket.socket, binder: socket.socket | None = None, keep: tuple[int, ...] = ()) -> None:
-    """The engine's body until it is idle or told to end. keep: descriptors that are held for others until then."""
-    anyio.run(_serve, folders, zygote, binder, backend="asyncio")
+def run(folders: Folders, zygote: socket.socket, bridges: int | None = None, keep: tuple[int, ...] = ()) -> None:
+    """The engine's body until it is idle or told to end.
+
+    bridges: the network namespace in which bridges stand when it is not our own (rootless); keep: descriptors held until the end.
+    """
+    anyio.run(_serve, folders, zygote, bridges, backend="asyncio")
     del keep
 
 
-async def _serve(folders: Folders, zygote: socket.socket, binder: socket.socket | None) -> None:
+async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -> None:
     folders.run.mkdir(parents=True, exist_ok=True)
     folders.data.mkdir(parents=True, exist_ok=True)
     store = Store(folders.data / "state.db")
@@ -63,13 +66,8 @@ async def _serve(folders: Folders, zygote: socket.socket, binder: socket.socket 
     def emit(kind: str, action: str, actor: Mapping[str, Any]) -> None:
         bus.publish(kind, action, actor["ID"], actor["Attributes"])
 
-    more: dict[str, Any] = {}
-    if binder is not None:
-        from compose_lite.network import publish
-
-        more["binder"] = publish.RemoteBinder(binder)
     networks = containers.networks = Networks(
-        store, folders, containers.runtime, emit, containers.all, hosts_changed=containers.hosts_changed, **more
+        store, folders, containers.runtime, emit, containers.all, hosts_changed=containers.hosts_changed, bridges=bridges
     )
     await networks.start()
     engine_id = store.setting("id") or new_id()

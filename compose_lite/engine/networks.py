@@ -26,7 +26,7 @@ from compose_lite.linux.netlink import Route
 from compose_lite.network import addresses as pools
 from compose_lite.network import attach, firewall
 from compose_lite.network.dns_server import Names, NameServer, View, host_resolv_conf
-from compose_lite.network.publish import Binder, Binding, LocalBinder, Published, Publisher, machine_has_ipv6, parse_bindings
+from compose_lite.network.publish import Binding, Published, Publisher, machine_has_ipv6, parse_bindings
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
@@ -83,8 +83,8 @@ class Networks:
         emit: Callable[[str, str, Document], None],
         containers: Mapping[str, NetworkContainer],
         *,
-        binder: Binder | None = None,
         hosts_changed: Callable[[NetworkContainer], None] = lambda container: None,
+        bridges: int | None = None,
     ) -> None:
         self._store, self._emit, self._containers, self._hosts_changed = store, emit, containers, hosts_changed
         self._by_id: dict[str, Document] = {}
@@ -94,14 +94,14 @@ class Networks:
         self._making: dict[str, asyncio.Lock] = {}
         self._spare: list[attach.Sandbox] = []
         self._server = NameServer()
-        self._thread = attach.NamespaceThread()
+        self._thread = attach.NamespaceThread(bridges)
         self._ipv6 = machine_has_ipv6()
         self._background: set[asyncio.Task[None]] = set()
 
         async def spawn(listener: socket.socket) -> None:
             await runtime.spawn("compose_lite.network.forward", [listener.fileno()])
 
-        self.publisher = Publisher(folders.run / "forward.sock", binder or LocalBinder(), spawn)
+        self.publisher = Publisher(folders.run / "forward.sock", spawn)
 
     async def start(self) -> None:
         """Loads what is stored; makes the predefined networks where they are missing."""

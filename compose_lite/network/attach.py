@@ -61,10 +61,10 @@ class Endpoint:
 
 
 class NamespaceThread:
-    """The one thread that changes its network namespace."""
+    """The one thread that changes its network namespace. home: where bridges stand, when not in the process's own namespace."""
 
-    def __init__(self) -> None:
-        self.executor = ThreadPoolExecutor(1, thread_name_prefix="netns")
+    def __init__(self, home: int | None = None) -> None:
+        self.executor = ThreadPoolExecutor(1, "netns", *(() if home is None else (setns, (home, NEWNET))))
 
     def submit(self, act: Callable[..., T], *args: object) -> T:
         return self.executor.submit(act, *args).result()

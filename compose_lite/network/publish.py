@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from compose_lite.errors import NetworkError
 
@@ -70,45 +70,6 @@ def parse_bindings(port_bindings: Mapping[str, Sequence[Mapping[str, str]] | Non
     return wishes
 
 
-class Binder(Protocol):
-    """Who opens sockets on the machine's own addresses: this process, or, rootless, the one outside."""
-
-    async def bind(self, protocol: str, address: str, port: int) -> socket.socket: ...
-
-
-class LocalBinder:
-    """The engine stands in the machine's network namespace itself."""
-
-    async def bind(self, protocol: str, address: str, port: int) -> socket.socket:
-        return bind_port(protocol, address, port)
-
-
-class RemoteBinder:
-    """The rootless engine's: asks the template, which stands in the machine's network namespace (cli/worker.py)."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._sock.setblocking(False)
-        self._turn = asyncio.Lock()
-
-    async def bind(self, protocol: str, address: str, port: int) -> socket.socket:
-        async with self._turn:
-            self._sock.send(json.dumps({"protocol": protocol, "address": address, "port": port}).encode())
-            ready = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().add_reader(self._sock.fileno(), lambda: None if ready.done() else ready.set_result(None))
-            try:
-                await ready
-            finally:
-                asyncio.get_running_loop().remove_reader(self._sock.fileno())
-            data, fds, _, _ = socket.recv_fds(self._sock, 4096, 1)
-        if fds:
-            bound = socket.socket(fileno=fds[0])
-            bound.setblocking(False)
-            return bound
-        number = int(json.loads(data or b"{}").get("errno") or errno.EPIPE)
-        raise OSError(number, os.strerror(number))
-
-
 def bind_port(protocol: str, address: str, port: int) -> socket.socket:
     """A bound (TCP: listening) socket; OSError when taken or not allowed."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -144,8 +105,8 @@ class _Reserved:
 class Publisher:
     """Ports of all containers. spawn: starts the forwarder with the listening control socket it is given."""
 
-    def __init__(self, control: Path, binder: Binder, spawn: Callable[[socket.socket], Awaitable[object]]) -> None:
-        self._control, self._binder, self._spawn = control, binder, spawn
+    def __init__(self, control: Path, spawn: Callable[[socket.socket], Awaitable[object]]) -> None:
+        self._control, self._spawn = control, spawn
         self._reserved: dict[tuple[str, tuple[str, ...], int], _Reserved] = {}
         self._forwarder: socket.socket | None = None
         self._turn = asyncio.Lock()
@@ -246,7 +207,7 @@ class Publisher:
 
     async def _bind_one(self, wish: Binding, address: str, port: int) -> socket.socket:
         try:
-            return await self._binder.bind(wish.protocol, address, port)
+            return bind_port(wish.protocol, address, port)
         except OSError as error:
             where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
             if error.errno == errno.EADDRINUSE:
