@@ -25,6 +25,7 @@ from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State, next_state
 from compose_lite.engine.networks import Networks
 from compose_lite.engine.record import Container
+from compose_lite.engine.seats import Seats
 from compose_lite.engine.store import Store
 from compose_lite.engine.volumes import Volumes, clean
 from compose_lite.errors import EngineError, Error
@@ -64,6 +65,7 @@ class Containers:
         self._live: dict[str, Live] = {}
         self.volumes = Volumes(store, folders, bus, self.all)
         self.networks: Networks
+        self.seats: Seats
         self.runtime: Runtime
         self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
         self._background: set[asyncio.Task[Any]] = set()
@@ -161,7 +163,7 @@ class Containers:
             endpoints.setdefault("bridge", endpoints.pop("default"))
         container.mounts = self.volumes.mount_points(container, (), self.find)
         with contextlib.suppress(EngineError):  # an unknown network is told at the start, as Docker does
-            self.networks.declare(container)
+            self.seats.declare(container)
         self._make_folders(container)
         self.all[id] = container
         self._names[plain] = id
@@ -252,7 +254,7 @@ class Containers:
         self._write_network_files(container)
         created = await self.runtime.create(self._launch_document(container, config, early), fds)
         container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
-        await self.networks.connect(container)
+        await self.seats.connect(container)
         self._write_network_files(container)
         for wants_stdin, future in live.attachers:
             if not future.done():
@@ -262,7 +264,7 @@ class Containers:
 
     async def _network(self, container: Container) -> Any:
         try:
-            return await self.networks.sandbox(container)
+            return await self.seats.sandbox(container)
         except EngineError as error:
             shared = str(container.host_config["NetworkMode"]).startswith("container:")
             prefix = "joining network namespace of container: " if shared else "failed to set up container networking: "
@@ -280,7 +282,7 @@ class Containers:
         with contextlib.suppress(Exception):
             await self.runtime.delete(container.id, self.folders.bundle(container.id))
         with contextlib.suppress(Exception):
-            await self.networks.disconnect(container, keep_sandbox=False)
+            await self.seats.disconnect(container, keep_sandbox=False)
         for _, future in live.attachers:
             if not future.done():
                 future.cancel()
@@ -387,8 +389,8 @@ class Containers:
             return
         folder = self.path(container.id)
         for name, text in (
-            ("hosts", self.networks.hosts(container)),
-            ("resolv.conf", self.networks.resolv_conf(container)),
+            ("hosts", self.seats.hosts(container)),
+            ("resolv.conf", self.seats.resolv_conf(container)),
             ("hostname", container.hostname + "\n"),
         ):
             with open(folder / name, "w") as file:  # in place: it may be mounted
@@ -463,7 +465,7 @@ class Containers:
         container.state = next_state(container.state, event, container.id, container.name)
         live.ended.set()
         with contextlib.suppress(Exception):
-            await self.networks.disconnect(container, keep_sandbox=again or live.restarting_by_hand)
+            await self.seats.disconnect(container, keep_sandbox=again or live.restarting_by_hand)
         with contextlib.suppress(Exception):
             await self.runtime.delete(container.id, self.folders.bundle(container.id))
         self.save(container)
@@ -527,7 +529,7 @@ class Containers:
             container.stopped_by_hand = True
             container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
             with contextlib.suppress(Exception):
-                await self.networks.disconnect(container, keep_sandbox=live.restarting_by_hand)
+                await self.seats.disconnect(container, keep_sandbox=live.restarting_by_hand)
             self.save(container)
             self._wake(live, ("not-running", "next-exit"), container.exit_code)
             self.emit(container, "stop")
@@ -668,7 +670,7 @@ class Containers:
                 return
             container.state = next_state(container.state, Event.REMOVE, container.id, container.name)
             with contextlib.suppress(Exception):
-                await self.networks.disconnect(container, keep_sandbox=False)
+                await self.seats.disconnect(container, keep_sandbox=False)
             with contextlib.suppress(Exception):
                 await self.runtime.delete(container.id, self.folders.bundle(container.id))
             del self.all[container.id]

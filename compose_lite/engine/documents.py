@@ -83,7 +83,7 @@ def inspect(containers: Containers, container: Container, *, size: bool = False)
         },
         "Mounts": _mounts(container),
         "Config": container.config,
-        "NetworkSettings": containers.networks.settings(container),
+        "NetworkSettings": containers.seats.settings(container),
     }
     if container.unmet:
         found["x-compose-lite"] = {"unmet": container.unmet}
@@ -119,7 +119,7 @@ def status_text(container: Container, now: int) -> str:
 
 
 def summary(containers: Containers, container: Container, now: int, *, size: bool = False) -> Document:
-    settings = containers.networks.settings(container)
+    settings = containers.seats.settings(container)
     found: Document = {
         "Id": container.id,
         "Names": [f"/{container.name}"],

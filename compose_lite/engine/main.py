@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 
 from compose_lite.disk import Folders
+from compose_lite.engine.bridges import Bridges
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import Bus
 from compose_lite.engine.execs import Execs
@@ -24,6 +25,7 @@ from compose_lite.engine.images import Images
 from compose_lite.engine.networks import Networks
 from compose_lite.engine.recover import recover
 from compose_lite.engine.routes import Routes
+from compose_lite.engine.seats import Seats
 from compose_lite.engine.server import Server
 from compose_lite.engine.store import Store
 from compose_lite.ids import new_id
@@ -66,10 +68,9 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     def emit(kind: str, action: str, actor: Mapping[str, Any]) -> None:
         bus.publish(kind, action, actor["ID"], actor["Attributes"])
 
-    networks = containers.networks = Networks(
-        store, folders, containers.runtime, emit, containers.all, hosts_changed=containers.hosts_changed, bridges=bridges
-    )
-    await networks.start()
+    networks = containers.networks = Networks(store, emit, containers.all, Bridges(bridges))
+    control = folders.run / "forward.sock"
+    containers.seats = Seats(networks, containers.all, containers.runtime, control, hosts_changed=containers.hosts_changed)
     engine_id = store.setting("id") or new_id()
     store.put_setting("id", engine_id)
     await recover(containers)
@@ -98,6 +99,7 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     with contextlib.suppress(FileNotFoundError):
         folders.engine_socket.unlink()
     await server.close()
+    containers.seats.publisher.close()
     await networks.stop(remove_bridges=not containers.busy)
     containers.runtime.close()
     store.close()

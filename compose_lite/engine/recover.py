@@ -34,7 +34,7 @@ async def recover(containers: Containers) -> None:
         if found and found.state == "running" and container.boot == boot:
             container.pid, container.start_time = found.pid, found.start_time
             with contextlib.suppress(Error, OSError):
-                await containers.networks.adopt(container, found.pid, tuple(found.keep.values()))
+                await containers.seats.adopt(container, found.pid, tuple(found.keep.values()))
             containers.resume_health(container)
             containers.save(container)
             continue
@@ -58,7 +58,7 @@ async def recover(containers: Containers) -> None:
                 await containers.runtime.delete(name, bundle)
             shutil.rmtree(bundle, ignore_errors=True)
     with contextlib.suppress(Error, OSError):
-        await containers.networks.remove_leftovers(alive)
+        await containers.seats.remove_leftovers(alive)
     for container in again:
         with contextlib.suppress(Error, OSError):
             await containers.start(container)

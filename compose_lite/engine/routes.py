@@ -388,7 +388,7 @@ class Routes:
     # networks
 
     async def list_networks(self, request: Request) -> list[Document]:
-        return self.networks.list(request.filters())
+        return self.networks.listing(request.filters())
 
     async def inspect_network(self, request: Request) -> Document:
         return self.networks.inspect(request.params["id"])
@@ -402,14 +402,14 @@ class Routes:
     async def connect_network(self, request: Request) -> Reply:
         body = await request.json()
         container = self.containers.find(body.get("Container") or "")
-        await self.networks.connect_container(request.params["id"], container, body.get("EndpointConfig"))
+        await self.containers.seats.join_network(request.params["id"], container, body.get("EndpointConfig"))
         self.containers.store.put_container(container)
         return Reply(200, content=b"")
 
     async def disconnect_network(self, request: Request) -> Reply:
         body = await request.json()
         container = self.containers.find(body.get("Container") or "")
-        await self.networks.disconnect_container(request.params["id"], container, force=bool(body.get("Force")))
+        await self.containers.seats.leave_network(request.params["id"], container)
         self.containers.store.put_container(container)
         return Reply(200, content=b"")
 
@@ -438,12 +438,12 @@ class Routes:
     async def release_ports(self, request: Request) -> Document:
         """What the owner reserved and did not use."""
         body = await request.json()
-        self.networks.publisher.release(str(body.get("Owner") or ""))
+        self.containers.seats.publisher.release(str(body.get("Owner") or ""))
         return {}
 
     async def reserve_ports(self, request: Request) -> Document:
         body = await request.json()
-        await self.networks.reserve(str(body.get("Owner") or ""), body.get("PortBindings") or {})
+        await self.containers.seats.reserve(str(body.get("Owner") or ""), body.get("PortBindings") or {})
         return {}
 
 

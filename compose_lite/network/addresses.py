@@ -84,3 +84,10 @@ def check_address(wanted: str, subnets: Iterable[Network], taken: Collection[Add
     if address in taken:
         raise NetworkError("address-in-use", "Address already in use")
     return address
+
+
+def overlap(one: Network, other: Network) -> bool:
+    """Both of one family, with an address in common."""
+    if isinstance(one, IPv4Network):
+        return isinstance(other, IPv4Network) and one.overlaps(other)
+    return isinstance(other, IPv6Network) and one.overlaps(other)

@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from compose_lite.disk import Undo
@@ -33,7 +33,6 @@ class Sandbox:
     netns: int
     udp: socket.socket | None = None
     tcp: socket.socket | None = None
-    links: dict[str, str] = field(default_factory=dict)  # interface inside -> veth outside
 
     @property
     def keep_fds(self) -> tuple[int, ...]:
@@ -152,8 +151,8 @@ def reopen_resolver(netns: int) -> tuple[socket.socket, socket.socket]:
         return open_resolver()
 
 
-def connect(sandbox: Sandbox, endpoint: Endpoint) -> str:
-    """An interface in the sandbox, joined to the bridge, with its addresses, up; the name of the veth outside."""
+def connect(sandbox: Sandbox, endpoint: Endpoint) -> None:
+    """An interface in the sandbox, joined to the bridge, with its addresses, up."""
     outside = "veth" + secrets.token_hex(4)
     mac = bytes.fromhex(endpoint.mac.replace(":", ""))
     with Undo() as undo:
@@ -170,9 +169,13 @@ def connect(sandbox: Sandbox, endpoint: Endpoint) -> str:
             for address in endpoint.addresses:
                 host, prefix = address.split("/")
                 route.add_address(index, host, int(prefix))
-        sandbox.links[endpoint.name] = outside
         undo.keep()
-    return outside
+
+
+def disconnect(sandbox: Sandbox, interface: str) -> None:
+    """Deletes an interface of the sandbox, and so its end outside."""
+    with inside(sandbox.netns):
+        delete_link(interface)
 
 
 def set_default_routes(sandbox: Sandbox, interface: str, gateways: tuple[str, ...]) -> None:

@@ -35,7 +35,7 @@ class Names:
         for address in addresses:
             self.reverse[address] = f"{canonical}.{self.network}"
 
-    def remove(self, addresses: Sequence[str]) -> None:
+    def remove(self, addresses: Iterable[str]) -> None:
         gone = set(addresses)
         for name in list(self.addresses):
             kept = [a for a in self.addresses[name] if a not in gone]
