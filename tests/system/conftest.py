@@ -17,8 +17,8 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def engine_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
+    if os.geteuid() != 0 and not may_make_user_namespaces():
+        pytest.skip("needs root or unprivileged user namespaces")
     base = Path("/tmp") / f"compose-lite-test-{os.getpid()}"
     base.mkdir()
     env = {**os.environ, "COMPOSE_LITE_RUN_DIR": f"{base}/run", "COMPOSE_LITE_DATA_DIR": f"{base}/data", "COMPOSE_LITE_IDLE": "2"}
@@ -31,6 +31,11 @@ def engine_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     for pid in family(base):
         os.kill(pid, signal.SIGTERM)
     subprocess.run(["rm", "-rf", str(base)], check=True)
+
+
+def may_make_user_namespaces() -> bool:
+    script = "from compose_lite.linux.namespaces import *; unshare(NEWUSER | NEWNS | NEWNET)"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
 
 
 def family(base: Path) -> list[int]:

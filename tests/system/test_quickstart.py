@@ -12,7 +12,7 @@ import pytest
 
 from compose_lite.linux.netlink import Route
 
-pytestmark = [pytest.mark.root, pytest.mark.system]
+pytestmark = pytest.mark.system
 EXAMPLE = Path(__file__).parents[2] / "examples/quickstart"
 
 
