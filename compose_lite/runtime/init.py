@@ -19,7 +19,7 @@ import stat
 import struct
 import termios
 
-from compose_lite.linux import capabilities, namespaces, openat2, unix
+from compose_lite.linux import capabilities, namespaces, openat2, process_title, unix
 from compose_lite.linux.syscall import prctl, syscall, write_file
 from compose_lite.runtime import messages, rootfs
 
@@ -199,7 +199,7 @@ def become_program(
         _load_filter(filtered, flags)
         _set_capabilities(sets)
     if with_init:
-        _stay_as_init(sync)
+        _stay_as_init(sync, process, environment)
     # 5. execve closes the hand-shake.
     try:
         os.execve(found, process["args"], environment)
@@ -422,7 +422,7 @@ def exec_error(error: OSError, name: str) -> StartError:
 # `init: true`
 
 
-def _stay_as_init(sync: _socket.socket) -> None:
+def _stay_as_init(sync: _socket.socket, process: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     """The caller goes on as the program in a child; this process stays as pid 1, forwards every signal and reaps (tini(1))."""
     every = [n for n in range(1, 65) if n not in (9, 19, 32, 33, 4, 5, 7, 8, 11)]
     _signal.pthread_sigmask(_signal.SIG_SETMASK, every)
@@ -440,7 +440,7 @@ def _stay_as_init(sync: _socket.socket) -> None:
     sync.close()
     try:
         prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(b"docker-init"), ctypes.c_void_p).value or 0)
-        _name_process(b"/sbin/docker-init")
+        process_title.set_title(["/sbin/docker-init", "--", *process["args"]], [f"{k}={v}" for k, v in environment.items()])
     except OSError:
         pass
     while True:
@@ -465,16 +465,3 @@ def _reap_until(child: int) -> None:
             return
         if pid == child:
             os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
-
-
-def _name_process(name: bytes) -> None:
-    """What ps(1) shows: our argument area overwritten (proc(5), fields 48 and 49 of stat)."""
-    with open("/proc/self/stat", "rb") as file:
-        stat_line = file.read()
-    fields = stat_line[stat_line.rindex(b")") + 2 :].split()
-    start, end = int(fields[45]), int(fields[46])
-    if 0 < start < end:
-        ctypes.memmove(start, name.ljust(end - start, b"\0")[: end - start - 1] + b"\0", end - start)
-
-
-name_process = _name_process

@@ -347,9 +347,15 @@ def _has_mounts(folder: str) -> bool:
 
 
 def make_working_folder(path: str) -> None:
-    """Inside the entered root: mkdir -p, root:root 0755."""
-    if not os.path.isdir(path):
-        os.makedirs(path, 0o755, exist_ok=True)
+    """Inside the entered root: mkdir -p, every folder of it root:root 0755 (os.makedirs leaves those above to the umask)."""
+    if os.path.isdir(path):
+        return
+    parts = path.strip("/").split("/")
+    for count in range(1, len(parts) + 1):
+        try:
+            os.mkdir("/" + "/".join(parts[:count]), 0o755)
+        except FileExistsError:
+            pass
 
 
 def covered(config: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[str]]:
