@@ -283,6 +283,8 @@ def changes(upper: str, layers: Sequence[str]) -> list[Mapping[str, Any]]:
         for here, folders, files in os.walk(upper):
             for name in sorted([*folders, *files]):
                 path = f"{here}/{name}"[len(upper) :]
+                if path == "/.dockerenv":  # the engine's own
+                    continue
                 status = os.lstat(upper + path)
                 gone = stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
                 kind = 2 if gone else 0 if any(_there(root, path) for root in roots) else 1

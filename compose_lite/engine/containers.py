@@ -7,34 +7,29 @@ restart.py, health.py, ociconfig.py). It must never leave a half-started contain
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import os
 import shutil
 import socket
-import stat
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from compose_lite.disk import Folders
-from compose_lite.engine import creation, defaults, health, ociconfig, restart, users
+from compose_lite.engine import creation, defaults, devices, health, ociconfig, restart
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State, next_state
 from compose_lite.engine.networks import Networks
+from compose_lite.engine.preparation import Preparation
 from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
 from compose_lite.engine.store import Store
-from compose_lite.engine.volumes import Volumes, clean
+from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import EngineError, Error
 from compose_lite.ids import new_id
 from compose_lite.image.store import ImageStore
-from compose_lite.linux import capabilities, cgroups, pidfd
+from compose_lite.linux import cgroups, pidfd
 from compose_lite.runtime.client import Attachment, ExitNotice, Runtime, StartFailed
-from compose_lite.runtime.config import Launch, Log, Overlay
-from compose_lite.units import parse_size
 
 Document = dict[str, Any]
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
@@ -65,14 +60,14 @@ class Containers:
         self._live: dict[str, Live] = {}
         self.volumes = Volumes(store, folders, bus, self.all)
         self.networks: Networks
-        self.seats: Seats
         self.runtime: Runtime
         self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
         self._background: set[asyncio.Task[Any]] = set()
-        self.held = capabilities.names(capabilities.own())
-        self.cgroup_version = cgroups.layout().version
-        self.machine = os.uname().machine
-        self._accounts: dict[tuple[str, ...], tuple[str, str]] = {}
+        self.preparation = Preparation(folders, self.volumes, self.find)
+
+    @property
+    def seats(self) -> Seats:
+        return self.preparation.seats
 
     # finding
 
@@ -103,12 +98,6 @@ class Containers:
     def save(self, container: Container) -> None:
         self.store.put_facts(container)
 
-    def path(self, id: str) -> Path:
-        return self.folders.container(id)
-
-    def log_path(self, id: str) -> str:
-        return str(self.path(id) / f"{id}-json.log")
-
     @property
     def busy(self) -> bool:
         return any(c.running or c.state is State.RESTARTING for c in self.all.values())
@@ -134,8 +123,9 @@ class Containers:
         config = creation.config_of(body, image.run_config, id, socket.gethostname())
         if not config["Cmd"] and not config["Entrypoint"]:
             raise EngineError("no command specified", http_status=400)
-        host, warnings = creation.host_config_of(body, self.cgroup_version)
-        if unkept := cgroups.unkept(ociconfig.resources(host, (), host["Privileged"])):
+        host, warnings = creation.host_config_of(body, self.preparation.cgroup_version)
+        disks = devices.disk_numbers(host)
+        if unkept := cgroups.unkept(ociconfig.resources(host, (), host["Privileged"], disks)):
             warnings.append(f"{', '.join(unkept)} cannot be kept: no cgroup of ours has these controllers (docs/rootless.md)")
         for key, kind in (("IpcMode", "ipc"), ("PidMode", "pid")):
             if str(host[key]).startswith("container:"):
@@ -164,7 +154,7 @@ class Containers:
         container.mounts = self.volumes.mount_points(container, (), self.find)
         with contextlib.suppress(EngineError):  # an unknown network is told at the start, as Docker does
             self.seats.declare(container)
-        self._make_folders(container)
+        self.preparation.make_folders(container)
         self.all[id] = container
         self._names[plain] = id
         self.store.put_container(container)
@@ -177,17 +167,6 @@ class Containers:
         while (name := random_name()) in self._names:
             pass
         return name
-
-    def _make_folders(self, container: Container) -> None:
-        folder = self.path(container.id)
-        folder.mkdir(parents=True, mode=0o710)
-        upper = folder / "diff"
-        upper.mkdir()
-        (folder / "work").mkdir()
-        root = Path(container.layers[-1] if container.layers else "/").stat()
-        upper.chmod(stat.S_IMODE(root.st_mode))
-        with contextlib.suppress(OSError):
-            os.chown(upper, root.st_uid, root.st_gid)
 
     # start
 
@@ -240,22 +219,22 @@ class Containers:
 
     async def _bear(self, container: Container, live: Live) -> None:
         sandbox = await self._network(container)
-        around = (
-            await asyncio.to_thread(self._surroundings, container, sandbox is not None)
-            if container.mounts
-            else self._surroundings(container, sandbox is not None)
-        )
-        config, early = ociconfig.oci_config(container, around)
+        owner = self.preparation.owner(container)
+        if owner is not container:  # a shared network has one host name
+            container.config = {**container.config, **{key: owner.config.get(key) or "" for key in ("Hostname", "Domainname")}}
+            self.store.put_container(container)
+        prepare, own_network = self.preparation.launch, sandbox is not None
+        launch = await asyncio.to_thread(prepare, container, own_network) if container.mounts else prepare(container, own_network)
         fds: dict[str, int] = {}
         if sandbox is not None:
             fds["netns"] = sandbox.netns
             if not str(container.host_config["NetworkMode"]).startswith("container:"):
                 fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
-        self._write_network_files(container)
-        created = await self.runtime.create(self._launch_document(container, config, early), fds)
+        self.preparation.write_network_files(container)
+        created = await self.runtime.create(launch, fds)
         container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
         await self.seats.connect(container)
-        self._write_network_files(container)
+        self.preparation.write_network_files(container)
         for wants_stdin, future in live.attachers:
             if not future.done():
                 future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))
@@ -292,149 +271,6 @@ class Containers:
         self._wake(live, ("next-exit", "not-running"), container.exit_code)
         if container.host_config["AutoRemove"]:
             self.background(self._auto_remove(container))
-
-    def _launch_document(self, container: Container, config: Document, early: int) -> Launch:
-        folder, host = self.path(container.id), container.host_config
-        hidden: list[str] = []
-        globs: tuple[str, ...] = ()
-        if container.rootfs:
-            hidden = [
-                *defaults.HIDDEN,
-                *(str(p) for p in (self.folders.data, self.folders.run) if not str(p).startswith(("/run/", "/tmp/"))),
-            ]
-            globs = defaults.HIDDEN_GLOBS
-        driver, options = host["LogConfig"]["Type"], host["LogConfig"]["Config"]
-        size = ociconfig_size(options.get("max-size")) if driver != "none" else 0
-        log = Log("none") if driver == "none" else Log("json-file", self.log_path(container.id), size, int(options.get("max-file") or 1))
-        rows, columns = host.get("ConsoleSize") or (0, 0)
-        stdin = "none" if not container.config["OpenStdin"] else "once" if container.config["StdinOnce"] else "open"
-        return Launch(
-            container.id,
-            str(self.folders.bundle(container.id)),
-            config,
-            Overlay(
-                container.layers, str(folder / "diff"), str(folder / "work"), userxattr=self.rootless, volatile=bool(host["AutoRemove"])
-            ),
-            hide=hidden,
-            hide_globs=globs,
-            mounts_at_create=early,
-            log=log,
-            tty=container.tty,
-            console=(rows, columns) if rows and columns else None,
-            stdin=stdin,  # type: ignore[arg-type]
-            init=bool(host.get("Init")),
-        )
-
-    @property
-    def rootless(self) -> bool:
-        with contextlib.suppress(OSError):
-            return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
-        return False
-
-    def _surroundings(self, container: Container, own_network: bool) -> ociconfig.Surroundings:
-        """What the config needs of the machine. May block: bind sources, copy-up."""
-        host = container.host_config
-        mounts = [ociconfig.user_mount(point, self.volumes.source(point, container.layers)) for point in container.mounts]
-        mounts += self._files(container)
-        shared = {}
-        for key, kind in (("PidMode", "pid"), ("IpcMode", "ipc")):
-            mode = str(host[key])
-            if mode.startswith("container:"):
-                other = self.find(mode.partition(":")[2])
-                if not other.running:
-                    raise EngineError(f"cannot join {kind.upper()} of a non running container: {other.id}", http_status=409)
-                shared[kind] = other.pid
-        return ociconfig.Surroundings(
-            self.user(container, container.config.get("User") or ""),
-            str(self.path(self._owner(container).id)),
-            self.held,
-            self.machine,
-            self.cgroup_version,
-            self._devices(host),
-            shared,
-            self._shm(container),
-            mounts,
-            own_network,
-            self.rootless,
-        )
-
-    def user(self, container: Container, wish: str, group_add: bool = True) -> users.User:
-        """Who `user` is, by the container's own files over the image's."""
-        key = tuple(container.layers)
-        upper = str(self.path(container.id) / "diff")
-        own = (
-            [users.read_root_file([upper], f"etc/{name}") for name in ("passwd", "group")]
-            if container.started_once or container.pid
-            else [b"", b""]
-        )
-        if key not in self._accounts or container.rootfs:
-            tops = container.layers[::-1]
-            self._accounts[key] = tuple(
-                users.read_root_file(tops, f"etc/{name}").decode("utf-8", "replace") for name in ("passwd", "group")
-            )  # type: ignore[assignment]
-        passwd, group = (mine.decode("utf-8", "replace") if mine else images for mine, images in zip(own, self._accounts[key], strict=True))
-        extra = (container.host_config.get("GroupAdd") or ()) if group_add else ()
-        return users.resolve(wish, extra, passwd, group)
-
-    def _owner(self, container: Container) -> Container:
-        """Whose network files it uses."""
-        mode = str(container.host_config["NetworkMode"])
-        if mode.startswith("container:"):
-            with contextlib.suppress(EngineError):
-                return self._owner(self.find(mode.partition(":")[2]))
-        return container
-
-    def _write_network_files(self, container: Container) -> None:
-        if self._owner(container) is not container:
-            return
-        folder = self.path(container.id)
-        for name, text in (
-            ("hosts", self.seats.hosts(container)),
-            ("resolv.conf", self.seats.resolv_conf(container)),
-            ("hostname", container.hostname + "\n"),
-        ):
-            with open(folder / name, "w") as file:  # in place: it may be mounted
-                file.write(text)
-
-    def hosts_changed(self, container: Any) -> None:
-        """A network was joined or left while it runs."""
-        self._write_network_files(container)
-        self.save(container)
-
-    def _shm(self, container: Container) -> str:
-        mode = str(container.host_config["IpcMode"])
-        if mode == "host":
-            return "/dev/shm"
-        if mode == "shareable" or mode.startswith("container:"):
-            owner = container if mode == "shareable" else self.find(mode.partition(":")[2])
-            folder = self.folders.run / "shm" / owner.id
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o1777)
-            return str(folder)
-        return ""
-
-    def _files(self, container: Container) -> list[Document]:
-        """In-memory files, on the run folder's tmpfs."""
-        mounts = []
-        folder = self.folders.run / "files" / container.id
-        for number, wish in enumerate(container.files):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path = folder / str(number)
-            path.write_bytes(base64.b64decode(wish["content"]))
-            with contextlib.suppress(OSError):
-                os.chown(path, int(wish.get("uid") or 0), int(wish.get("gid") or 0))
-            path.chmod(int(wish.get("mode") or 0o444))
-            mounts.append(ociconfig.user_mount({"Type": "bind", "Destination": wish["path"], "RW": False}, str(path)))
-        return mounts
-
-    def _devices(self, host: Mapping[str, Any]) -> list[ociconfig.Device]:
-        if host["Privileged"]:
-            return machine_devices()
-        found = []
-        for wish in host["Devices"] or ():
-            source, target = wish.get("PathOnHost") or "", wish.get("PathInContainer") or wish.get("PathOnHost") or ""
-            found += devices_at(source, target, wish.get("CgroupPermissions") or "rwm")
-        return found
 
     # the end
 
@@ -498,6 +334,11 @@ class Containers:
     async def _auto_remove(self, container: Container) -> None:
         with contextlib.suppress(EngineError):
             await self.remove(container, volumes=True)
+
+    def hosts_changed(self, container: Any) -> None:
+        """A network was joined or left while it runs."""
+        self.preparation.write_network_files(container)
+        self.save(container)
 
     def _wake(self, live: Live, conditions: Sequence[str], status: int) -> None:
         for condition, future in live.waiters:
@@ -648,7 +489,7 @@ class Containers:
         warnings = creation.check_host_config(host)
         unmet: list[str] = []
         if container.running:
-            limits = ociconfig.resources(host, (), True)
+            limits = ociconfig.resources(host, (), True, devices.disk_numbers(host))
             limits.pop("devices")
             unmet = self.runtime.group(container.id).apply(limits)
         container.host_config = host
@@ -687,12 +528,9 @@ class Containers:
         trash = self.folders.data / "trash" / container.id[:16]
         with contextlib.suppress(OSError):
             trash.parent.mkdir(exist_ok=True)
-            self.path(container.id).rename(trash)
+            self.preparation.path(container.id).rename(trash)
             asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, trash, True)
-        for name in ("shm", "files"):
-            folder = self.folders.run / name / container.id
-            if folder.exists():
-                shutil.rmtree(folder, ignore_errors=True)
+        self.preparation.forget(container)
 
     def _remove_volumes(self, container: Container) -> None:
         """Its anonymous volumes."""
@@ -736,43 +574,3 @@ class Containers:
         self.live(container.id).attachers.append((stdin, future))
         return await future
 
-
-def ociconfig_size(text: str | None) -> int:
-    if not text:
-        return 0
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise EngineError(f"invalid max-size: {error}", http_status=400) from None
-
-
-def devices_at(source: str, target: str, access: str) -> list[ociconfig.Device]:
-    """The node, or all nodes below a folder."""
-    try:
-        found = os.stat(source)
-    except OSError as error:
-        says = f'error gathering device information while adding custom device "{source}": {(error.strerror or "").lower()}'
-        raise EngineError(says) from error
-    if stat.S_ISDIR(found.st_mode):
-        nodes = []
-        for entry in sorted(os.listdir(source)):
-            with contextlib.suppress(EngineError):
-                nodes += devices_at(f"{source}/{entry}", f"{target}/{entry}", access)
-        return nodes
-    kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
-    if not kind:
-        raise EngineError(f'error gathering device information while adding custom device "{source}": not a device node')
-    numbers = os.major(found.st_rdev), os.minor(found.st_rdev)
-    return [ociconfig.Device(clean(target), kind, *numbers, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, access)]
-
-
-def machine_devices() -> list[ociconfig.Device]:
-    """Every node of the machine's /dev, for a privileged container."""
-    found = []
-    for here, folders, files in os.walk("/dev"):
-        folders[:] = [f for f in folders if f not in ("pts", "shm", "mqueue", "fd")]
-        for name in files:
-            if name not in ("console", "ptmx"):
-                with contextlib.suppress(EngineError):
-                    found += devices_at(f"{here}/{name}", f"{here}/{name}", "rwm")
-    return found

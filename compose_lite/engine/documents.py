@@ -49,7 +49,7 @@ def state(container: Container) -> Document:
 
 
 def inspect(containers: Containers, container: Container, *, size: bool = False) -> Document:
-    folder = containers.path(container.id)
+    folder = containers.preparation.path(container.id)
     argv = container.argv
     host = dict(container.host_config)
     found: Document = {
@@ -62,7 +62,7 @@ def inspect(containers: Containers, container: Container, *, size: bool = False)
         "ResolvConfPath": str(folder / "resolv.conf"),
         "HostnamePath": str(folder / "hostname"),
         "HostsPath": str(folder / "hosts"),
-        "LogPath": containers.log_path(container.id) if host["LogConfig"]["Type"] != "none" else "",
+        "LogPath": containers.preparation.log_path(container.id) if host["LogConfig"]["Type"] != "none" else "",
         "Name": f"/{container.name}",
         "RestartCount": container.restart_count,
         "Driver": "overlay2",
@@ -136,7 +136,7 @@ def summary(containers: Containers, container: Container, now: int, *, size: boo
         "Mounts": _mounts(container),
     }
     if size:
-        found["SizeRw"] = folder_size(containers.path(container.id) / "diff")
+        found["SizeRw"] = folder_size(containers.preparation.path(container.id) / "diff")
         found["SizeRootFs"] = found["SizeRw"] + sum(folder_size(Path(layer)) for layer in container.layers if not container.rootfs)
     return found
 
@@ -245,7 +245,7 @@ def version() -> Document:
 def info(containers: Containers, images: int, engine_id: str, listeners: int) -> Document:
     states = [c.state for c in containers.all.values()]
     running, paused = states.count(State.RUNNING) + states.count(State.RESTARTING), states.count(State.PAUSED)
-    options = ["name=seccomp,profile=builtin"] + (["name=rootless"] if containers.rootless else [])
+    options = ["name=seccomp,profile=builtin"] + (["name=rootless"] if containers.preparation.rootless else [])
     return {
         "ID": engine_id,
         "Containers": len(states),
@@ -254,18 +254,18 @@ def info(containers: Containers, images: int, engine_id: str, listeners: int) ->
         "ContainersStopped": len(states) - running - paused,
         "Images": images,
         "Driver": "overlay2",
-        "DriverStatus": [["Supports d_type", "true"], ["userxattr", str(containers.rootless).lower()]],
+        "DriverStatus": [["Supports d_type", "true"], ["userxattr", str(containers.preparation.rootless).lower()]],
         "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": None, "Log": ["json-file", "none"]},
         **dict.fromkeys(("MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit"), True),
         "IPv4Forwarding": True,
         "Debug": False,
         "NFd": len(os.listdir("/proc/self/fd")),
-        "OomKillDisable": containers.cgroup_version == 1,
+        "OomKillDisable": containers.preparation.cgroup_version == 1,
         "NGoroutines": 0,
         "SystemTime": rfc3339(time.time_ns()),
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",
-        "CgroupVersion": str(containers.cgroup_version),
+        "CgroupVersion": str(containers.preparation.cgroup_version),
         "NEventsListener": listeners,
         "KernelVersion": os.uname().release,
         "OperatingSystem": _system_name(),

@@ -87,8 +87,8 @@ class Execs:
     def process(self, container: Container, body: Document) -> Document:
         """The OCI process: the container's own surroundings, with the exec's wishes."""
         host = {**container.host_config, "Privileged": container.host_config["Privileged"] or body.get("Privileged")}
-        user = self._containers.user(container, body.get("User") or container.config.get("User") or "")
-        bounding = ociconfig.capabilities(host, self._containers.held)
+        user = self._containers.preparation.user(container, body.get("User") or container.config.get("User") or "")
+        bounding = ociconfig.capabilities(host, self._containers.preparation.held)
         tty = bool(body.get("Tty"))
         made: Document = {
             "terminal": tty,
@@ -100,7 +100,7 @@ class Execs:
             "noNewPrivileges": ociconfig.security_options(host).no_new_privileges,
             "rlimits": ociconfig.rlimits(host),
         }
-        profile = ociconfig.seccomp(host, bounding, self._containers.machine)
+        profile = ociconfig.seccomp(host, bounding, self._containers.preparation.machine)
         return made | ({"seccomp": profile} if profile is not None else {})
 
     async def start(self, one: Exec, *, stdin: bool, output: bool, console: tuple[int, int] | None = None) -> Pipes:

@@ -70,7 +70,7 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
 
     networks = containers.networks = Networks(store, emit, containers.all, Bridges(bridges))
     control = folders.run / "forward.sock"
-    containers.seats = Seats(networks, containers.all, containers.runtime, control, hosts_changed=containers.hosts_changed)
+    containers.preparation.seats = Seats(networks, containers.all, containers.runtime, control, hosts_changed=containers.hosts_changed)
     engine_id = store.setting("id") or new_id()
     store.put_setting("id", engine_id)
     await recover(containers)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from compose_lite.engine import addressing
 from compose_lite.engine.bridges import Bridges
-from compose_lite.engine.endpoints import NetworkContainer, cidr, mode_of, shares
+from compose_lite.engine.endpoints import NetworkContainer, cidr, endpoint_order, mode_of, shares
 from compose_lite.engine.filters import matches_labels
 from compose_lite.errors import EngineError, NetworkError
 from compose_lite.ids import new_id, short
@@ -187,8 +187,12 @@ class Networks:
                 raise EngineError(error.says, code=error.code, remedy=error.remedy) from error
             self._keep(network)
 
-    def host_gateway(self) -> str:
-        """The default bridge's gateway, where the machine itself answers."""
+    def host_gateway(self, container: NetworkContainer) -> str:
+        """An address where the machine itself answers: the gateway of the container's own way out, which surely exists;
+        without one the default bridge's."""
+        own = [container.endpoints[name]["Gateway"] for name in endpoint_order(container) if container.endpoints[name].get("Gateway")]
+        if own:
+            return str(own[0])
         document = self.find("bridge")
         self.ensure_subnet(document)
         return str(document["IPAM"]["Config"][0]["Gateway"])

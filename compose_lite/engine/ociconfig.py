@@ -49,8 +49,10 @@ class Surroundings:
     machine: str = "x86_64"
     cgroup_version: int = 1
     devices: Sequence[Device] = ()
+    disks: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # path of a disk -> major, minor
     shared_pids: Mapping[str, int] = field(default_factory=dict)  # namespace -> pid of the container it is shared with
     shm: str = ""  # a folder to bind on /dev/shm; empty: a tmpfs of its own
+    mqueue: bool = True  # the machine has its message queues mounted on /dev/mqueue
     mounts: Sequence[Document] = ()  # user mounts, sources resolved
     network: bool = True  # False: the machine's own network namespace
     rootless: bool = False
@@ -74,7 +76,7 @@ def oci_config(container: Container, around: Surroundings) -> tuple[Document, in
         "annotations": dict(host.get("Annotations") or {}),
         "linux": {
             "namespaces": _namespaces(host, around),
-            "resources": resources(host, around.devices, privileged),
+            "resources": resources(host, around.devices, privileged, around.disks),
             "sysctl": _sysctls(host),
             "maskedPaths": [] if privileged else list(_paths(host, "MaskedPaths", defaults.MASKED)),
             "readonlyPaths": [] if privileged else list(_paths(host, "ReadonlyPaths", defaults.READONLY)),
@@ -218,8 +220,8 @@ def _unlimited(value: Any) -> int:
     return 2**64 - 1 if value == -1 else int(value or 0)
 
 
-def resources(host: Mapping[str, Any], devices: Sequence[Device], privileged: bool) -> Document:
-    """Limits of the group, in OCI's words; only those that are set."""
+def resources(host: Mapping[str, Any], devices: Sequence[Device], privileged: bool, disks: Mapping[str, tuple[int, int]]) -> Document:
+    """Limits of the group, in OCI's words; only those that are set. disks: numbers of the paths that rates are for."""
     found: Document = {"devices": _device_rules(host, devices, privileged)}
     memory = _set(
         limit=host.get("Memory") or None,
@@ -245,11 +247,11 @@ def resources(host: Mapping[str, Any], devices: Sequence[Device], privileged: bo
     )
     block = _set(
         weight=host.get("BlkioWeight") or None,
-        weightDevice=_block_devices(host.get("BlkioWeightDevice"), "Weight", "weight"),
-        throttleReadBpsDevice=_block_devices(host.get("BlkioDeviceReadBps"), "Rate", "rate"),
-        throttleWriteBpsDevice=_block_devices(host.get("BlkioDeviceWriteBps"), "Rate", "rate"),
-        throttleReadIOPSDevice=_block_devices(host.get("BlkioDeviceReadIOps"), "Rate", "rate"),
-        throttleWriteIOPSDevice=_block_devices(host.get("BlkioDeviceWriteIOps"), "Rate", "rate"),
+        weightDevice=_block_devices(host, "BlkioWeightDevice", disks, "Weight", "weight"),
+        throttleReadBpsDevice=_block_devices(host, "BlkioDeviceReadBps", disks, "Rate", "rate"),
+        throttleWriteBpsDevice=_block_devices(host, "BlkioDeviceWriteBps", disks, "Rate", "rate"),
+        throttleReadIOPSDevice=_block_devices(host, "BlkioDeviceReadIOps", disks, "Rate", "rate"),
+        throttleWriteIOPSDevice=_block_devices(host, "BlkioDeviceWriteIOps", disks, "Rate", "rate"),
     )
     for name, part in (("memory", memory), ("cpu", cpu), ("blockIO", block)):
         if part:
@@ -263,9 +265,13 @@ def _set(**values: Any) -> Document:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _block_devices(entries: Iterable[Mapping[str, Any]] | None, key: str, word: str) -> list[Document] | None:
-    """Entries that devices.py has given their numbers."""
-    found = [{"major": e["x-major"], "minor": e["x-minor"], word: e[key]} for e in entries or () if "x-major" in e]
+def _block_devices(
+    host: Mapping[str, Any], wish: str, disks: Mapping[str, tuple[int, int]], key: str, word: str
+) -> list[Document] | None:
+    found = []
+    for entry in host.get(wish) or ():
+        major, minor = disks[entry["Path"]]
+        found.append({"major": major, "minor": minor, word: int(entry[key])})
     return found or None
 
 
@@ -347,7 +353,7 @@ def _base_mounts(container: Container, around: Surroundings, privileged: bool) -
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", sys, "nosuid", "noexec", "nodev"),
     ]
     ipc = str(host.get("IpcMode") or "private")
-    if ipc == "host":
+    if ipc == "host" and around.mqueue:
         mounts += [_mount("/dev/mqueue", "bind", "/dev/mqueue", "rbind", "rprivate", "nosuid", "noexec", "nodev")]
     else:
         mounts += [_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")]

@@ -192,7 +192,7 @@ class Routes:
         live = self.containers.live(container.id)
         if not container.running:
             live.ended.set()
-        async for line in logs.read(self.containers.log_path(container.id), wish, lambda: container.running, live.ended):
+        async for line in logs.read(self.containers.preparation.log_path(container.id), wish, lambda: container.running, live.ended):
             data = wish.render(line)
             await request.send(data if plain else frame(line.stream, data))
 
@@ -206,7 +206,8 @@ class Routes:
         gone = asyncio.ensure_future(_until_gone(duplex))
         try:
             if request.flag("logs"):
-                async for line in logs.read(self.containers.log_path(container.id), logs.Wish(), lambda: False, asyncio.Event()):
+                path = self.containers.preparation.log_path(container.id)
+                async for line in logs.read(path, logs.Wish(), lambda: False, asyncio.Event()):
                     await duplex.send(line.data if container.tty else frame(line.stream, line.data))
             if not request.flag("stream"):
                 return
@@ -272,15 +273,16 @@ class Routes:
 
     async def changes(self, request: Request) -> Any:
         container = self.one(request)
-        return await asyncio.to_thread(archive.changes, str(self.containers.path(container.id) / "diff"), container.layers) or Reply(
+        upper = str(self.containers.preparation.path(container.id) / "diff")
+        return await asyncio.to_thread(archive.changes, upper, container.layers) or Reply(
             200, None
         )
 
     # archives
 
     def _root(self, container: Container) -> Any:
-        folder = self.containers.path(container.id)
-        return archive.root_of(container, str(folder / "diff"), str(folder / "work"), self.containers.rootless)
+        folder = self.containers.preparation.path(container.id)
+        return archive.root_of(container, str(folder / "diff"), str(folder / "work"), self.containers.preparation.rootless)
 
     async def archive(self, request: Request) -> Any:
         container, path = self.one(request), request.text("path")

@@ -223,7 +223,7 @@ class Seats:
         """/etc/hosts; the owner's own for a container in a shared namespace."""
         owner = self._owner_or_self(container)
         wishes = owner.host_config.get("ExtraHosts") or ()
-        gateway = self._networks.host_gateway() if any("host-gateway" in w for w in wishes) else ""
+        gateway = self._networks.host_gateway(owner) if any("host-gateway" in w for w in wishes) else ""
         if mode_of(owner) == "host":
             with contextlib.suppress(OSError):
                 text = Path("/etc/hosts").read_text()

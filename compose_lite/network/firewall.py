@@ -37,7 +37,7 @@ def install(rules: Rules) -> None:
         for family in sorted({nft.FAMILY_IP6 if ":" in address else nft.FAMILY_IP for address, _ in rules.subnets}):
             _fill(batch, family, rules)
         batch.commit(f"rules of {rules.bridge}")
-        if not rules.internal and netfilter.has_chain(nft.FAMILY_IP, *_FOREIGN):
+        if netfilter.has_chain(nft.FAMILY_IP, *_FOREIGN):
             _pass_docker(netfilter, rules)
 
 
@@ -60,11 +60,11 @@ def _fill(batch: nft.Batch, family: int, rules: Rules) -> None:
 
 
 def _pass_docker(netfilter: nft.Netfilter, rules: Rules) -> None:
+    """Docker also makes bridged packets pass the firewall (bridge-nf-call-iptables), so an internal network's need it as well."""
+    inward, outward = nft.interface("in", rules.bridge), nft.interface("out", rules.bridge)
     batch = netfilter.batch()
-    for direction in ("in", "out"):
-        batch.rule(
-            nft.FAMILY_IP, *_FOREIGN, [*nft.interface(direction, rules.bridge), *nft.verdict(nft.NF_ACCEPT)], note=rules.table, first=True
-        )
+    for match in ([[*inward, *outward]] if rules.internal else [inward, outward]):
+        batch.rule(nft.FAMILY_IP, *_FOREIGN, [*match, *nft.verdict(nft.NF_ACCEPT)], note=rules.table, first=True)
     with contextlib.suppress(OSError):
         batch.commit("accept in DOCKER-USER")
 

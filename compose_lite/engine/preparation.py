@@ -1,0 +1,214 @@
+"""What a start needs of the machine: a container's record → its Launch, with users, files, mounts and devices looked up.
+
+May block (bind sources, copy-up), but never changes a record nor starts anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from compose_lite.disk import Folders
+from compose_lite.engine import defaults, ociconfig, users
+from compose_lite.engine.devices import devices_of, disk_numbers
+from compose_lite.engine.record import Container
+from compose_lite.engine.seats import Seats
+from compose_lite.engine.volumes import Volumes
+from compose_lite.errors import EngineError
+from compose_lite.linux import capabilities, cgroups
+from compose_lite.runtime.config import Launch, Log, Overlay
+from compose_lite.units import parse_size
+
+Document = dict[str, Any]
+_RUN_FOLDERS = ("shm", "files")  # beside the bundles, on tmpfs: one folder a container
+
+
+class Preparation:
+    """See the module's text. find: a container by id or name."""
+
+    def __init__(self, folders: Folders, volumes: Volumes, find: Callable[[str], Container]) -> None:
+        self.folders, self.volumes, self.find = folders, volumes, find
+        self.seats: Seats
+        self.held = capabilities.names(capabilities.own())
+        self.cgroup_version = cgroups.layout().version
+        self.machine = os.uname().machine
+        self.rootless = _in_user_namespace()
+        self._accounts: dict[tuple[str, ...], tuple[str, str]] = {}
+
+    # folders
+
+    def path(self, id: str) -> Path:
+        return self.folders.container(id)
+
+    def log_path(self, id: str) -> str:
+        return str(self.path(id) / f"{id}-json.log")
+
+    def make_folders(self, container: Container) -> None:
+        folder = self.path(container.id)
+        folder.mkdir(parents=True, mode=0o710)
+        upper = folder / "diff"
+        upper.mkdir()
+        (folder / "work").mkdir()
+        root = Path(container.layers[-1] if container.layers else "/").stat()
+        upper.chmod(stat.S_IMODE(root.st_mode))
+        with contextlib.suppress(OSError):
+            os.chown(upper, root.st_uid, root.st_gid)
+        os.close(os.open(upper / ".dockerenv", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o755))  # programs look for it
+
+    def forget(self, container: Container) -> None:
+        """Its files on the run folder's tmpfs."""
+        for name in _RUN_FOLDERS:
+            folder = self.folders.run / name / container.id
+            if folder.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    # what the runtime is told
+
+    def launch(self, container: Container, own_network: bool) -> Launch:
+        """All that the runtime has to know."""
+        config, early = ociconfig.oci_config(container, self._surroundings(container, own_network))
+        folder, host = self.path(container.id), container.host_config
+        hidden: list[str] = []
+        globs: tuple[str, ...] = ()
+        if container.rootfs:
+            own = [str(path) for path in (self.folders.data, self.folders.run)]
+            hidden = [*defaults.HIDDEN, *(path for path in own if not path.startswith(("/run/", "/tmp/")))]
+            globs = defaults.HIDDEN_GLOBS
+        driver, options = host["LogConfig"]["Type"], host["LogConfig"]["Config"]
+        size = log_size(options.get("max-size")) if driver != "none" else 0
+        log = Log("none") if driver == "none" else Log("json-file", self.log_path(container.id), size, int(options.get("max-file") or 1))
+        rows, columns = host.get("ConsoleSize") or (0, 0)
+        return Launch(
+            container.id,
+            str(self.folders.bundle(container.id)),
+            config,
+            Overlay(
+                container.layers, str(folder / "diff"), str(folder / "work"), userxattr=self.rootless, volatile=bool(host["AutoRemove"])
+            ),
+            hide=hidden,
+            hide_globs=globs,
+            mounts_at_create=early,
+            log=log,
+            tty=container.tty,
+            console=(rows, columns) if rows and columns else None,
+            stdin="none" if not container.config["OpenStdin"] else "once" if container.config["StdinOnce"] else "open",
+            init=bool(host.get("Init")),
+        )
+
+    def _surroundings(self, container: Container, own_network: bool) -> ociconfig.Surroundings:
+        host = container.host_config
+        mounts = [ociconfig.user_mount(point, self.volumes.source(point, container.layers)) for point in container.mounts]
+        mounts += self._files(container)
+        shared = {}
+        for key, kind in (("PidMode", "pid"), ("IpcMode", "ipc")):
+            mode = str(host[key])
+            if mode.startswith("container:"):
+                other = self.find(mode.partition(":")[2])
+                if not other.running:
+                    raise EngineError(f"cannot join {kind.upper()} of a non running container: {other.id}", http_status=409)
+                shared[kind] = other.pid
+        return ociconfig.Surroundings(
+            self.user(container, container.config.get("User") or ""),
+            str(self.path(self.owner(container).id)),
+            self.held,
+            self.machine,
+            self.cgroup_version,
+            devices_of(host),
+            disk_numbers(host),
+            shared,
+            self._shm(container),
+            os.path.isdir("/dev/mqueue"),
+            mounts,
+            own_network,
+            self.rootless,
+        )
+
+    def user(self, container: Container, wish: str, group_add: bool = True) -> users.User:
+        """Who `user` is, by the container's own files over the image's."""
+        key = tuple(container.layers)
+        upper = str(self.path(container.id) / "diff")
+        own = (
+            [users.read_root_file([upper], f"etc/{name}") for name in ("passwd", "group")]
+            if container.started_once or container.pid
+            else [b"", b""]
+        )
+        if key not in self._accounts or container.rootfs:
+            tops = container.layers[::-1]
+            self._accounts[key] = tuple(
+                users.read_root_file(tops, f"etc/{name}").decode("utf-8", "replace") for name in ("passwd", "group")
+            )  # type: ignore[assignment]
+        passwd, group = (mine.decode("utf-8", "replace") if mine else images for mine, images in zip(own, self._accounts[key], strict=True))
+        extra = (container.host_config.get("GroupAdd") or ()) if group_add else ()
+        return users.resolve(wish, extra, passwd, group)
+
+    # network files
+
+    def owner(self, container: Container) -> Container:
+        """Whose network (and its files) it uses."""
+        mode = str(container.host_config["NetworkMode"])
+        if mode.startswith("container:"):
+            with contextlib.suppress(EngineError):
+                return self.owner(self.find(mode.partition(":")[2]))
+        return container
+
+    def write_network_files(self, container: Container) -> None:
+        if self.owner(container) is not container:
+            return
+        folder = self.path(container.id)
+        for name, text in (
+            ("hosts", self.seats.hosts(container)),
+            ("resolv.conf", self.seats.resolv_conf(container)),
+            ("hostname", container.hostname + "\n"),
+        ):
+            with open(folder / name, "w") as file:  # in place: it may be mounted
+                file.write(text)
+
+    # memory
+
+    def _shm(self, container: Container) -> str:
+        mode = str(container.host_config["IpcMode"])
+        if mode == "host":
+            return "/dev/shm"
+        if mode == "shareable" or mode.startswith("container:"):
+            owner = container if mode == "shareable" else self.find(mode.partition(":")[2])
+            folder = self.folders.run / "shm" / owner.id
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o1777)
+            return str(folder)
+        return ""
+
+    def _files(self, container: Container) -> list[Document]:
+        """In-memory files, on the run folder's tmpfs."""
+        mounts = []
+        folder = self.folders.run / "files" / container.id
+        for number, wish in enumerate(container.files):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = folder / str(number)
+            path.write_bytes(base64.b64decode(wish["content"]))
+            with contextlib.suppress(OSError):
+                os.chown(path, int(wish.get("uid") or 0), int(wish.get("gid") or 0))
+            path.chmod(int(wish.get("mode") or 0o444))
+            mounts.append(ociconfig.user_mount({"Type": "bind", "Destination": wish["path"], "RW": False}, str(path)))
+        return mounts
+
+
+def _in_user_namespace() -> bool:
+    with contextlib.suppress(OSError):
+        return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+    return False
+
+
+def log_size(text: str | None) -> int:
+    """`max-size` of the log options in bytes, 0: unlimited."""
+    if not text:
+        return 0
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise EngineError(f"invalid max-size: {error}", http_status=400) from None
