@@ -13,6 +13,7 @@ import anyio
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.containeroptions import create_body, environment
 from compose_lite.cli.context import Context
+from compose_lite.cli.streams import talk
 from compose_lite.errors import ApiError, Error, UsageError
 
 PROXIED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -84,8 +85,6 @@ def start_status(error: ApiError) -> int:
 
 async def attached(engine: DockerEngine, id: str, streams: set[str], *, tty: bool, removed: bool = False, proxied: bool = True) -> int:
     """Attached before the start, so that nothing is missed; the container's exit status."""
-    from compose_lite.cli.streams import talk
-
     stdin = "stdin" in streams
     async with await engine.attach(id, stdin=stdin, stdout="stdout" in streams, stderr="stderr" in streams, tty=tty) as stream:
         result: dict[str, int] = {}
@@ -112,6 +111,28 @@ async def attached(engine: DockerEngine, id: str, streams: set[str], *, tty: boo
             outer.cancel_scope.cancel()
         if failed:
             raise failed
+    return result["code"]
+
+
+async def joined(engine: DockerEngine, id: str, *, stdin: bool, proxied: bool, detach: bytes) -> int:
+    """This terminal at a running container until it ends; its exit status, 0 when left by the detach keys."""
+    document = await engine.container(id)
+    terminal, stdin = bool(document["Config"].get("Tty")), stdin and bool(document["Config"].get("OpenStdin"))
+    result = {"code": 0}
+    async with await engine.attach(id, stdin=stdin, tty=terminal) as stream, anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            result["code"] = int((await engine.wait(id))["StatusCode"])
+
+        if proxied and not terminal:
+            group.start_soon(_proxy_signals, engine, id)
+        async with anyio.create_task_group() as inner:
+            inner.start_soon(wait)
+            if await talk(
+                stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns), detach=detach
+            ):
+                inner.cancel_scope.cancel()
+        group.cancel_scope.cancel()
     return result["code"]
 
 
@@ -146,8 +167,6 @@ async def start(context: Context, names: Sequence[str], attach: bool, interactiv
 
 
 async def exec(context: Context, container: str, command: Sequence[str], **o: Any) -> int:
-    from compose_lite.cli.streams import talk
-
     engine = await context.engine()
     tty, stdin = bool(o["tty"]), bool(o["interactive"]) and not o["detach"]
     if tty and stdin and not os.isatty(0):

@@ -25,11 +25,13 @@ from compose_lite.errors import Error, UsageError, nearest
 COMMANDS: dict[str, str] = {
     name: name
     for name in (
+        "attach",
         "build",
         "commit",
         "config",
         "container",
         "convert",
+        "cp",
         "create",
         "down",
         "events",
@@ -45,6 +47,7 @@ COMMANDS: dict[str, str] = {
         "port",
         "ps",
         "pull",
+        "push",
         "restart",
         "rm",
         "run",

@@ -14,7 +14,7 @@ import anyio
 
 from compose_lite.api.client import Answer, Hijacked
 from compose_lite.cli.context import Context
-from compose_lite.errors import Error
+from compose_lite.errors import Error, UsageError
 
 Resize = Callable[[int, int], Awaitable[None]]
 
@@ -33,11 +33,36 @@ def raw_terminal(enabled: bool) -> Iterator[None]:
         termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
-async def talk(stream: Hijacked, *, stdin: bool, terminal: bool, resize: Resize | None = None) -> None:
-    """Until the stream's output ends. terminal: the other side has one; ours is raw then, and its size follows."""
+DETACH_KEYS = b"\x10\x11"  # ctrl-p, ctrl-q
+
+
+def detach_keys(text: str) -> bytes:
+    """`ctrl-p,ctrl-q` or `x,y` as the bytes that a terminal sends. Raises UsageError."""
+    made = b""
+    for word in text.split(","):
+        key = word.removeprefix("ctrl-")
+        control = word.startswith("ctrl-") and len(key) == 1 and (key.isalpha() or key in "@[\\]^_")
+        if not control and len(word) != 1:
+            raise UsageError("detach-keys", f"invalid detach keys {text!r}", remedy="Say for example ctrl-p,ctrl-q or a,b.")
+        made += bytes([ord(key.upper()) & 0x1F]) if control else word.encode()
+    return made
+
+
+async def talk(stream: Hijacked, *, stdin: bool, terminal: bool, resize: Resize | None = None, detach: bytes = DETACH_KEYS) -> bool:
+    """Until the stream's output ends. terminal: the other side has one; ours is raw then, and its size follows.
+
+    True when the user has left by the detach keys, which count only at a terminal.
+    """
+    left = anyio.Event()
     async with anyio.create_task_group() as group:
+
+        async def send() -> None:
+            if await _send_input(stream, detach if terminal and os.isatty(0) else b""):
+                left.set()
+                group.cancel_scope.cancel()
+
         if stdin:
-            group.start_soon(_send_input, stream)
+            group.start_soon(send)
         if terminal and resize and os.isatty(0):
             group.start_soon(_follow_size, resize)
         with raw_terminal(terminal and os.isatty(0)):
@@ -48,6 +73,7 @@ async def talk(stream: Hijacked, *, stdin: bool, terminal: bool, resize: Resize 
                 async for number, data in stream.frames():
                     _write(2 if number == 2 else 1, data)
         group.cancel_scope.cancel()
+    return left.is_set()
 
 
 def _write(fd: int, data: bytes) -> None:
@@ -56,15 +82,24 @@ def _write(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-async def _send_input(stream: Hijacked) -> None:
+async def _send_input(stream: Hijacked, detach: bytes) -> bool:
+    """Standard input to its end; True when the detach keys were typed."""
+    typed = b""
     with contextlib.suppress(OSError):
         while True:
             await _readable(0)
             data = os.read(0, 65536)
             if not data:
                 await stream.send_eof()
-                return
-            await stream.send(data)
+                return False
+            typed += data
+            if detach and detach in typed:
+                await stream.send(typed[: typed.index(detach)])
+                return True
+            held = next((n for n in range(len(detach) - 1, 0, -1) if typed.endswith(detach[:n])), 0)
+            await stream.send(typed[: len(typed) - held])
+            typed = typed[len(typed) - held :]
+    return False
 
 
 async def _readable(fd: int) -> None:
