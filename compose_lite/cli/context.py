@@ -15,6 +15,7 @@ import anyio
 
 from compose_lite.api.client import EngineClient
 from compose_lite.api.protocol import DockerEngine
+from compose_lite.cli.dryrun import DryEngine
 from compose_lite.disk import Folders, folders
 from compose_lite.errors import ApiError, Error, SpecError, UsageError
 
@@ -135,7 +136,7 @@ class Context:
             url = self.engine_url()
             if self.own_engine:
                 await self._wait_for_own()
-            self._engine = DockerEngine(EngineClient(url))
+            self._engine = DryEngine(EngineClient(url)) if self.options.dry_run else DockerEngine(EngineClient(url))
         return self._engine
 
     async def _wait_for_own(self) -> None:

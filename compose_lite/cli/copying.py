@@ -176,7 +176,7 @@ async def copy_out(
                 stdout.write(piece)
             stdout.flush()
             return
-        local = os.path.join(cwd, target) + ("/" if target.endswith("/") else "")
+        local = os.path.join(cwd, target)
         folder = bool(path_stat(answer)["mode"] & _GO_DIR) or contents_only(path)
         where = target_of(local, path, folder=folder, exists=os.path.lexists(local), is_folder=os.path.isdir(local))
         if not os.path.isdir(where.folder):

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -110,7 +111,10 @@ def run(argv: Sequence[str], environ: dict[str, str]) -> int:
         if {"-h", "--help"} & set(_before_words(words, command)):
             context.out.write(command.usage(path))
             return 0
-        return anyio.run(_act, context, act, command.read(words, path), backend_options={"use_uvloop": False})
+        said = command.read(words, path)
+        if said.pop("dry_run", False):
+            context.options = replace(context.options, dry_run=True)
+        return anyio.run(_act, context, act, said, backend_options={"use_uvloop": False})
     except Error as error:
         return fail(context, error)
     except KeyboardInterrupt:
@@ -137,9 +141,18 @@ def first_error(group: BaseException) -> BaseException:
     return next((e for e in leaves if isinstance(e, Error)), next((e for e in leaves if isinstance(e, KeyboardInterrupt)), leaves[0]))
 
 
+UNSUPPORTED = {
+    "bridge": "Convert the output of `compose-lite config` with the tool of the target platform.",
+    "publish": "Push the images with `compose-lite push`, and keep the Compose file where its readers find it.",
+}
+"""Commands of Docker Compose that are refused by name, and what to do instead."""
+
+
 def find(words: Sequence[str]) -> tuple[Command, Any, str, list[str]]:
     """(command, what runs it, its path for messages, the words after it)."""
     name = words[0]
+    if name in UNSUPPORTED:
+        raise UsageError("unsupported-command", f"`{name}` is not part of compose-lite", remedy=UNSUPPORTED[name])
     if name not in COMMANDS:
         raise UsageError(
             "unknown-command", f"unknown command: {name}", remedy=nearest(name, COMMANDS) or "See 'compose-lite --help'.", status=16
@@ -147,12 +160,20 @@ def find(words: Sequence[str]) -> tuple[Command, Any, str, list[str]]:
     module = command_module(name)
     table = getattr(module, "SUBCOMMANDS", None)
     if table is None:
-        return module.COMMAND, module.run, f"compose-lite {name}", list(words[1:])
+        return with_dry_run(module.COMMAND), module.run, f"compose-lite {name}", list(words[1:])
     inner = words[1] if len(words) > 1 else ""
     if inner not in table:
         raise UsageError("unknown-command", f"unknown command: {name} {inner}", remedy=nearest(inner, table), status=16)
     command, act = table[inner]
     return command, act, f"compose-lite {name} {inner}", list(words[2:])
+
+
+def with_dry_run(command: Command) -> Command:
+    """Every command of Compose takes --dry-run after its name too."""
+    if any(p.name == "dry_run" for p in command.params):
+        return command
+    more = flag("--dry-run", help="Show what would be done and change nothing")
+    return Command(command.name or "", command.help or "", [*command.params, more], interspersed=command.allow_interspersed_args)
 
 
 def noun_overview(name: str) -> str:

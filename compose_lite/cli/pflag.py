@@ -16,7 +16,7 @@ _TRUE, _FALSE = {"1", "t", "T", "true", "TRUE", "True"}, {"0", "f", "F", "false"
 
 
 class Flag(click.Option):
-    """A switch; `--name=false` turns it off. default None: three-valued."""
+    """A switch; `--name=false` turns it off (click knows that as `--off:name`). default None: three-valued."""
 
 
 class Optional(click.Option):
@@ -28,7 +28,9 @@ class Optional(click.Option):
 
 
 def flag(*names: str, help: str = "", default: bool | None = False, hidden: bool = False) -> click.Option:
-    return Flag(list(names), is_flag=True, default=default, help=help, hidden=hidden)
+    longest = max((n for n in names if n.startswith("-")), key=len)
+    spelled = [f"{n}/--off:{longest.lstrip('-')}" if n == longest else n for n in names]
+    return Flag(spelled, is_flag=True, default=default, help=help, hidden=hidden)
 
 
 def option(*names: str, help: str = "", default: Any = None, type: Any = str, hidden: bool = False) -> click.Option:
@@ -99,9 +101,7 @@ class Command(click.Command):
                 if value not in _TRUE | _FALSE:
                     says = f'invalid argument "{value}" for "{name}" flag: strconv.ParseBool: parsing "{value}": invalid syntax'
                     raise UsageError("flag-value", says, status=16)
-                made = [w for w in made if w not in found.opts]
-                if value in _TRUE:
-                    made.append(name)
+                made.append(name if value in _TRUE else found.secondary_opts[0])
             elif isinstance(found, Optional):
                 made.append(word if equals else f"{name}={found.implied}")
             elif found is not None and not isinstance(found, Flag) and not equals:

@@ -15,14 +15,14 @@ _SIGNS = {"done": "✔", "failed": "✘", "working": "⠿"}
 class Plain:
     """One line a change of state."""
 
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
+    def __init__(self, out: TextIO, *, prefix: str = "") -> None:
+        self.out, self.prefix = out, prefix
         self._last: dict[str, str] = {}
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         if self._last.get(kind + name) != status:
             self._last[kind + name] = status
-            self.out.write(f" {kind} {name} {f'{status} {detail}'.rstrip()} \n")
+            self.out.write(f"{self.prefix} {kind} {name} {f'{status} {detail}'.rstrip()} \n")
             self.out.flush()
 
     def output(self, name: str, text: str) -> None:
@@ -40,7 +40,8 @@ class Json(Plain):
     """One object a change of state."""
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
-        row = {"id": f"{kind} {name}", "status": "Error" if failed else "Done" if done else "Working", "text": status}
+        row: dict[str, object] = {"dry-run": True} if self.prefix else {}
+        row |= {"id": f"{kind} {name}", "status": "Error" if failed else "Done" if done else "Working", "text": status}
         self.out.write(json.dumps({**row, **({"details": detail} if detail else {})}) + "\n")
         self.out.flush()
 
@@ -58,8 +59,8 @@ class Quiet(Plain):
 class Live(Plain):
     """A block of lines on a terminal, redrawn in place."""
 
-    def __init__(self, out: TextIO, *, colour: bool, height: int) -> None:
-        super().__init__(out)
+    def __init__(self, out: TextIO, *, colour: bool, height: int, prefix: str = "") -> None:
+        super().__init__(out, prefix=prefix)
         self._rows: dict[str, tuple[str, str, str, float, float]] = {}
         self._drawn = 0
         self._colour, self._height = colour, height
@@ -90,7 +91,7 @@ class Live(Plain):
     def _draw(self) -> None:
         self._erase()
         done = sum(r[0] == "done" for r in self._rows.values())
-        lines = [f"[+] Running {done}/{len(self._rows)}"]
+        lines = [f"{self.prefix}[+] Running {done}/{len(self._rows)}"]
         shown = list(self._rows.items())
         if len(shown) > self._height - 2:
             shown = [r for r in shown if r[1][0] != "done"][: self._height - 2] or shown[-(self._height - 2) :]
@@ -111,13 +112,14 @@ def progress(context: Context, *, quiet: bool = False) -> Plain:
     import os
 
     kind, terminal = context.options.progress, context.err.isatty()
+    prefix = " DRY-RUN MODE - " if context.options.dry_run else ""
     if quiet or kind == "quiet":
         return Quiet(context.err)
     if kind == "json":
-        return Json(context.err)
+        return Json(context.err, prefix=prefix)
     dumb = context.environ.get("TERM", "dumb") == "dumb" or bool(context.environ.get("CI"))
     if kind == "tty" or (kind == "auto" and terminal and not dumb and context.options.ansi != "never"):
         height = os.get_terminal_size(2).lines if terminal else 24
         colour = context.options.ansi != "never" and not context.environ.get("NO_COLOR")
-        return Live(context.err, colour=colour, height=height)
-    return Plain(context.err)
+        return Live(context.err, colour=colour, height=height, prefix=prefix)
+    return Plain(context.err, prefix=prefix)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -15,13 +16,14 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.progress import Plain
 from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
-from compose_lite.graph.services import with_dependencies
+from compose_lite.graph.services import stop_levels, with_dependencies
 from compose_lite.project.containerspec import port_bindings
-from compose_lite.project.converge import Converging, healthy, stop_container
+from compose_lite.project.converge import Converging, ended_well, ready, stop_container
 from compose_lite.project.images import ensure_images
-from compose_lite.project.observe import Snapshot, containers_of, observe
+from compose_lite.project.observe import Seen, Snapshot, containers_of, observe
 from compose_lite.project.plan import CreateContainer, Plan, StartContainer
-from compose_lite.project.reconcile import Wishes, reconcile
+from compose_lite.project.providers import provided
+from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile
 from compose_lite.spec.models.project import Project, place
 
 
@@ -49,41 +51,25 @@ class Upping:
     _reserved: bool = False
 
     async def converge(self, *, start: bool, view: LogView | None = None) -> Converging:
-        """Images, ports, plan, deeds."""
+        """Images, providers, ports, plan, deeds."""
         o, engine = self.options, await self.context.engine()
-        chosen = self._chosen()
-        images = await ensure_images(
-            engine,
-            self.project,
-            [self.project.services[n] for n in chosen],
-            self.report,
-            build=bool(o.get("build")),
-            no_build=bool(o.get("no_build")),
-            pull=_pull_policy(o.get("pull") or ""),
-        )
-        snapshot = await observe(engine, self.project.name)
-        await self._check_external(engine, chosen, snapshot)
-        wishes = Wishes(
-            services=self.services,
-            scale=self.scale,
-            images=images,
-            force_recreate=bool(o.get("force_recreate")),
-            no_recreate=bool(o.get("no_recreate")),
-            always_recreate_deps=bool(o.get("always_recreate_deps")),
-            no_deps=bool(o.get("no_deps")),
-            start=start,
-            remove_orphans=bool(o.get("remove_orphans")) or _true(self.context.environ.get("COMPOSE_REMOVE_ORPHANS")),
-            ignore_orphans=_true(self.context.environ.get("COMPOSE_IGNORE_ORPHANS")),
-        )
+        refuse_models(self.project)
+        images = await self._images(engine)
+        if not self.context.options.dry_run:
+            names = with_dependencies(self.project, self._chosen())
+            self.project = await provided(self.project, [n for n in names if n in self._chosen()], self.report, self.context.environ)
+        snapshot = await observe(engine, self.project)
+        await self.check_external(engine, self._chosen())
+        wishes = self.wishes(images, start=start, recreate_volumes=self._may_recreate_volumes(snapshot))
         plan = reconcile(self.project, snapshot, wishes)
         work = Converging(engine, self.project, snapshot, self.report, images, o.get("timeout"), bool(o.get("renew_anon_volumes")))
         if view is not None:
             work.before_start = view.follow_started
         if self.context.options.dry_run:
-            self.context.out.write(str(plan))
+            self._show(plan)
             return work
         if start:
-            await self._reserve_ports(engine, plan, snapshot)
+            await self._reserve_ports(engine, plan)
         try:
             await work.run(plan, self.context.options.parallel)
         finally:
@@ -92,12 +78,74 @@ class Upping:
                     await engine.extension("POST", "ports/release", body={"Owner": self.project.name})
         return work
 
+    async def ground(self) -> None:
+        """Networks and volumes of the services alone; orphans go if that is wished."""
+        engine = await self.context.engine()
+        await self.check_external(engine, self._chosen())
+        snapshot = await observe(engine, self.project)
+        plan = reconcile(self.project, snapshot, replace(self.wishes({}, start=False), ground_only=True))
+        await Converging(engine, self.project, snapshot, self.report).run(plan)
+
+    def wishes(self, images: Mapping[str, str], *, start: bool, recreate_volumes: bool = False) -> Wishes:
+        o, environ = self.options, self.context.environ
+        return Wishes(
+            services=self.services,
+            scale=self.scale,
+            images=images,
+            force_recreate=bool(o.get("force_recreate")),
+            no_recreate=bool(o.get("no_recreate")),
+            always_recreate_deps=bool(o.get("always_recreate_deps")),
+            no_deps=bool(o.get("no_deps")),
+            start=start,
+            all_resources=self.context.options.all_resources,
+            recreate_volumes=recreate_volumes,
+            remove_orphans=bool(o.get("remove_orphans")) or _true(environ.get("COMPOSE_REMOVE_ORPHANS")),
+            ignore_orphans=_true(environ.get("COMPOSE_IGNORE_ORPHANS")),
+        )
+
+    async def _images(self, engine: DockerEngine) -> dict[str, str]:
+        o = self.options
+        return await ensure_images(
+            engine,
+            self.project,
+            [self.project.services[n] for n in self._chosen()],
+            self.report,
+            build=bool(o.get("build")),
+            no_build=bool(o.get("no_build")),
+            pull=_pull_policy(o.get("pull") or ""),
+            quiet_pull=bool(o.get("quiet_pull")),
+            quiet_build=bool(o.get("quiet_build")),
+            dry_run=self.context.options.dry_run,
+        )
+
+    def _show(self, plan: Plan) -> None:
+        for warning in plan.warnings:
+            self.report.warn(warning)
+        providers = [n for n in self._chosen() if self.project.services[n].provider is not None]
+        lines = [*(f"run the provider of {name}" for name in providers), *str(plan).splitlines()]
+        self.context.out.write("".join(f"DRY-RUN MODE - {line}\n" for line in lines))
+
+    def _may_recreate_volumes(self, snapshot: Snapshot) -> bool:
+        """Asked on a terminal, since data is lost; --yes says yes, and without a terminal nothing is lost."""
+        names = diverged_volumes(self.project, snapshot)
+        if not names or self.context.options.dry_run:
+            return False
+        if self.options.get("yes"):
+            return True
+        asked = f"Volume {', '.join(names)} exists but doesn't match configuration in compose file. Recreate (data will be lost)?"
+        if not sys.stdin.isatty():
+            self.report.warn(f"{asked} Not without a terminal; say -y to do it.")
+            return False
+        self.context.err.write(f"{asked} [y/N] ")
+        self.context.err.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
     def _chosen(self) -> list[str]:
         if not self.services:
             return list(self.project.services)
         return list(self.services) if self.options.get("no_deps") else with_dependencies(self.project, self.services)
 
-    async def _check_external(self, engine: DockerEngine, chosen: Sequence[str], snapshot: Snapshot) -> None:
+    async def check_external(self, engine: DockerEngine, chosen: Sequence[str]) -> None:
         """External networks and volumes must be there before anything is made."""
         for key in sorted({k for n in chosen if not self.project.services[n].network_mode for k in self.project.services[n].networks}):
             network = self.project.networks[key]
@@ -108,7 +156,7 @@ class Upping:
             if volume.external:
                 await _must_exist(engine.volume(volume.name), "volume", volume.name, self.project, ("volumes", key))
 
-    async def _reserve_ports(self, engine: DockerEngine, plan: Plan, snapshot: Snapshot) -> None:
+    async def _reserve_ports(self, engine: DockerEngine, plan: Plan) -> None:
         """On our engine all fixed host ports are bound before anything starts; one that is taken is one early error."""
         if not self.context.own_engine:
             return
@@ -138,39 +186,33 @@ class Upping:
         return 0
 
     async def _wait(self, work: Converging) -> None:
-        """--wait: every container running, healthy where it has a healthcheck, or ended with 0 where it is a one-shot."""
-        engine = work.engine
-        seconds = self.options.get("wait_timeout")
+        """--wait: every container healthy, running where it has no healthcheck, ended well where somebody waits for its end."""
+        engine, seconds = work.engine, self.options.get("wait_timeout")
         containers = await containers_of(engine, self.project.name, self._chosen(), all=True)
+        one_shot = {
+            other
+            for name in self._chosen()
+            for other, dependency in self.project.services[name].depends_on.items()
+            if dependency.condition == "service_completed_successfully"
+        }
 
-        async def one(id: str, name: str) -> None:
-            self.report.event("Container", name, "Waiting")
-            while True:
-                document = await engine.container(id)
-                state = document["State"]
-                if state["Status"] in ("exited", "dead"):
-                    if state["ExitCode"]:
-                        self.report.event("Container", name, "Error", failed=True)
-                        raise ProjectError("wait-exited", f"container {name} exited ({state['ExitCode']})")
-                    self.report.event("Container", name, "Exited", done=True)
-                    return
-                if state["Status"] == "running":
-                    if (state.get("Health") or {}).get("Status", "none") not in ("", "none"):
-                        try:
-                            await healthy(engine, id, name)
-                        except ProjectError as error:
-                            self.report.event("Container", name, "Error", failed=True)
-                            says = error.says.removeprefix("dependency failed to start: ")
-                            raise ProjectError(error.code, says, remedy=error.remedy) from None
-                    self.report.event("Container", name, "Healthy", done=True)
-                    return
-                await anyio.sleep(0.02)
+        async def one(container: Seen) -> None:
+            self.report.event("Container", container.name, "Waiting")
+            try:
+                if container.service in one_shot:
+                    await ended_well(engine, container.id, container.service)
+                else:
+                    await ready(engine, container.id, container.name)
+            except ProjectError as error:
+                self.report.event("Container", container.name, "Error", failed=True)
+                raise ProjectError("wait-failed", error.says, remedy=error.remedy) from None
+            self.report.event("Container", container.name, "Exited" if container.service in one_shot else "Healthy", done=True)
 
         try:
             with anyio.fail_after(seconds or None):
                 async with anyio.create_task_group() as group:
                     for container in containers:
-                        group.start_soon(one, container.id, container.name)
+                        group.start_soon(one, container)
         except TimeoutError:
             raise ProjectError("wait-timeout", f"timeout waiting for dependencies: application not healthy after {seconds}s") from None
 
@@ -201,7 +243,9 @@ class Upping:
                             result["code"] = 130 if number == signal.SIGINT else 143
                             group.start_soon(self._stop_all, engine)
                         else:
-                            for container in await containers_of(engine, self.project.name, self._chosen(), all=False):
+                            for container in await containers_of(
+                                engine, self.project.name, self.services or list(self.project.services), all=False
+                            ):
                                 with suppress(ApiError):
                                     await engine.kill(container.id)
 
@@ -260,13 +304,12 @@ class Upping:
         self.context.err.write("Aborting on container exit...\n")
 
     async def _stop_all(self, engine: DockerEngine) -> None:
-        await stop_services(engine, self.project, self._chosen(), self.report, self.options.get("timeout"))
+        """What was asked for; what it needs stays when services were named."""
+        await stop_services(engine, self.project, self.services, self.report, self.options.get("timeout"))
 
 
 async def stop_services(engine: DockerEngine, project: Project, names: Sequence[str], report: Plain, timeout: int | None) -> None:
     """Dependents first, each level side by side."""
-    from compose_lite.graph.services import stop_levels
-
     running = await containers_of(engine, project.name, names, all=False)
     for level in stop_levels(project):
         async with anyio.create_task_group() as group:
@@ -275,6 +318,15 @@ async def stop_services(engine: DockerEngine, project: Project, names: Sequence[
                     group.start_soon(
                         stop_container, engine, report, container.id, container.name, project.services[container.service], timeout
                     )
+
+
+def refuse_models(project: Project) -> None:
+    """Language models need a program of Docker's that runs them."""
+    users = [s.name for s in project.services.values() if s.models]
+    if users:
+        where = place(project, ("services", users[0], "models"))
+        says = f"service {users[0]!r} uses models, which need the Docker Model Runner"
+        raise ProjectError("models", says, place=where, remedy="Run the model as a service, and give its address in `environment`.")
 
 
 async def _must_exist(call: Any, kind: str, name: str, project: Project, path: tuple[str, ...]) -> None:

@@ -128,7 +128,38 @@ def pack(container: Container, root: int, path: str, out: IO[bytes]) -> None:
         os.close(folder)
 
 
-def _add(archive: tarfile.TarFile, folder: int, name: str, shown: str, seen: dict[tuple[int, int], str]) -> None:
+def export(container: Container, root: int, out: IO[bytes]) -> None:
+    """The whole root as a tar; of what is mounted in it only the empty places."""
+    inner = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+    try:
+        with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+            seen: dict[tuple[int, int], str] = {}
+            places = _mount_points(container)
+            for child in sorted(os.listdir(inner)):
+                with contextlib.suppress(FileNotFoundError):
+                    _add(archive, inner, child, child, seen, places)
+    finally:
+        os.close(inner)
+
+
+def _mount_points(container: Container) -> frozenset[str]:
+    """Where something is mounted in a running container's root. proc_pid_mountinfo(5)"""
+    if not container.running or not container.pid:
+        return frozenset()
+    with contextlib.suppress(OSError), open(f"/proc/{container.pid}/mountinfo", "rb") as table:
+        return frozenset(os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1")).lstrip("/") for line in table)
+    return frozenset()
+
+
+def _add(
+    archive: tarfile.TarFile,
+    folder: int,
+    name: str,
+    shown: str,
+    seen: dict[tuple[int, int], str],
+    empty: frozenset[str] = frozenset(),
+) -> None:
+    """empty: shown names of which only the place is taken."""
     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     entry = tarfile.TarInfo(shown)
     entry.mode, entry.uid, entry.gid, entry.mtime = stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, int(found.st_mtime)
@@ -138,13 +169,17 @@ def _add(archive: tarfile.TarFile, folder: int, name: str, shown: str, seen: dic
     elif stat.S_ISDIR(found.st_mode):
         entry.type = tarfile.DIRTYPE
         archive.addfile(entry)
+        if shown in empty:
+            return
         inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
             for child in sorted(os.listdir(inner)):
                 with contextlib.suppress(FileNotFoundError):
-                    _add(archive, inner, child, f"{shown.rstrip('/')}/{child}", seen)
+                    _add(archive, inner, child, f"{shown.rstrip('/')}/{child}", seen, empty)
         finally:
             os.close(inner)
+    elif stat.S_ISREG(found.st_mode) and shown in empty:
+        archive.addfile(entry)
     elif stat.S_ISREG(found.st_mode):
         key = (found.st_dev, found.st_ino)
         if found.st_nlink > 1 and key in seen:

@@ -321,7 +321,7 @@ class Routes:
 
         def pack(out: IO[bytes]) -> None:
             with self._root(container) as root:
-                archive.pack(container, root, "/.", out)
+                archive.export(container, root, out)
 
         await request.begin("application/octet-stream")
         await _stream_from_thread(request, pack)

@@ -29,15 +29,19 @@ from compose_lite.project.plan import (
     Keep,
     Plan,
     RemoveContainer,
+    RemoveNetwork,
+    RemoveVolume,
     StartContainer,
     StopContainer,
 )
 from compose_lite.project.report import Report
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import Hook, Service
+from compose_lite.units import parse_rfc3339
 
 Document = dict[str, Any]
 FIRST_LOOK, LONGEST_LOOK = 0.01, 0.25  # seconds between looks at a condition
+SETTLED = 0.5  # seconds after which a container without a healthcheck counts as running
 
 
 @dataclass(slots=True)
@@ -89,6 +93,12 @@ class Converging:
                 self.report.event("Network", name, "Creating")
                 await self._ignoring_conflict(self.engine.create_network(body))
                 self.report.event("Network", name, "Created", done=True)
+            case RemoveNetwork(name):
+                await self._remove_network(name)
+            case RemoveVolume(name):
+                self.report.event("Volume", name, "Removing")
+                await self._ignoring_missing(self.engine.remove_volume(name))
+                self.report.event("Volume", name, "Removed", done=True)
             case CreateVolume(name, body):
                 self.report.event("Volume", name, "Creating")
                 await self.engine.create_volume(body)
@@ -109,6 +119,13 @@ class Converging:
             case Keep(_, name):
                 if not self.quiet_keep:
                     self.report.event("Container", name, "Running", done=True)
+
+    async def _remove_network(self, name: str) -> None:
+        self.report.event("Network", name, "Removing")
+        for id in (await self.engine.network(name)).get("Containers") or {}:
+            await self._ignoring_missing(self.engine.disconnect_network(name, id, force=True))
+        await self._ignoring_missing(self.engine.remove_network(name))
+        self.report.event("Network", name, "Removed", done=True)
 
     # --- containers
 
@@ -194,11 +211,11 @@ class Converging:
         self.report.event("Container", name, "Waiting")
         id = self.ids.get(name, name)
         if step.condition == "service_completed_successfully":
-            code = await completed(self.engine, id)
-            if code:
-                self.report.event("Container", name, f'service "{step.needed}" didn\'t complete successfully: exit {code}', failed=True)
-                says = f'service "{step.needed}" didn\'t complete successfully: exit {code}'
-                raise ProjectError("dependency-failed", says, remedy=f"See `compose-lite logs {step.needed}`.")
+            try:
+                await ended_well(self.engine, id, step.needed)
+            except ProjectError as error:
+                self.report.event("Container", name, error.says, failed=True)
+                raise
             self.report.event("Container", name, "Exited", done=True)
             return
         try:
@@ -251,6 +268,35 @@ async def healthy(engine: Engine, id: str, name: str) -> None:
             )
         await anyio.sleep(pause)
         pause = min(pause * 1.4, LONGEST_LOOK)
+
+
+async def ready(engine: Engine, id: str, name: str) -> None:
+    """Returns when the container is healthy or, without a healthcheck, has been running for a moment; else ProjectError."""
+    while True:
+        state = (await engine.container(id))["State"]
+        if (state.get("Health") or {}).get("Status", "none") not in ("", "none") and state["Status"] == "running":
+            try:
+                await healthy(engine, id, name)
+                break
+            except ProjectError as error:
+                raise ProjectError(error.code, error.says.removeprefix("dependency failed to start: "), remedy=error.remedy) from None
+        if state["Status"] in ("exited", "dead"):
+            raise ProjectError("wait-exited", f"container {name} exited ({state['ExitCode']})", remedy="See `compose-lite logs`.")
+        if state["Status"] == "running":
+            left = SETTLED - (time.time() - parse_rfc3339(state["StartedAt"]) / 10**9)
+            if left <= 0:
+                break
+            with anyio.move_on_after(min(left, SETTLED)):
+                await engine.wait(id)
+        else:
+            await anyio.sleep(FIRST_LOOK)
+
+
+async def ended_well(engine: Engine, id: str, service: str) -> None:
+    code = await completed(engine, id)
+    if code:
+        says = f'service "{service}" didn\'t complete successfully: exit {code}'
+        raise ProjectError("dependency-failed", says, remedy=f"See `compose-lite logs {service}`.")
 
 
 def _last(state: Mapping[str, Any]) -> str:

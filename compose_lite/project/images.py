@@ -19,7 +19,7 @@ import anyio
 from compose_lite import __version__, ids
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.errors import ApiError, ProjectError
-from compose_lite.project.report import Report
+from compose_lite.project.report import Report, Silent
 from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import Service
 from compose_lite.units import parse_duration
@@ -89,6 +89,9 @@ async def ensure_images(
     build: bool = False,
     no_build: bool = False,
     pull: str = "",
+    quiet_pull: bool = False,
+    quiet_build: bool = False,
+    dry_run: bool = False,
 ) -> dict[str, str]:
     """Builds and pulls what is needed, side by side; service name -> image id. Raises for the first that cannot be had."""
     import time
@@ -112,11 +115,18 @@ async def ensure_images(
                 f"Pull it first: `compose-lite image pull {need.image}`." if not need.because.startswith("--") else "Leave --no-build out."
             )
             raise ProjectError("image-missing", f"No such image: {need.image} ({need.because})", remedy=remedy)
+    if dry_run:
+        for need in needs:
+            if need.act != "nothing":
+                report.event("Image", need.image, "Pulling" if need.act == "pull" else "Building")
+        needs = []
+    pulling, building = Silent() if quiet_pull else report, Silent() if quiet_build else report
+    everybody = project.all_services()
     async with anyio.create_task_group() as group:
         for need in needs:
             if need.act == "pull":
-                group.start_soon(pull_image, engine, project, project.all_services()[need.service], report, present[need.image] is not None)
-    await build_images(engine, project, [project.all_services()[n.service] for n in needs if n.act == "build"], report)
+                group.start_soon(pull_image, engine, project, everybody[need.service], pulling, present[need.image] is not None)
+    await build_images(engine, project, [everybody[n.service] for n in needs if n.act == "build"], building)
     touched = [n.image for n in needs if n.act != "nothing"]
     for image in touched:
         present[image] = await inspect_or_none(engine, image)

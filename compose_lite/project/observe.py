@@ -9,6 +9,7 @@ from typing import Any
 
 from compose_lite import ids
 from compose_lite.api.protocol import Engine
+from compose_lite.spec.models.project import Project
 
 Document = dict[str, Any]
 _HEALTH = re.compile(r"\((healthy|unhealthy|health: starting)\)")
@@ -45,7 +46,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """networks and volumes: by the engine's name."""
+    """networks and volumes: by the engine's name; those of other projects too where their names are wanted."""
 
     containers: tuple[Seen, ...] = ()
     networks: Mapping[str, Document] = field(default_factory=dict)
@@ -60,17 +61,19 @@ def project_filter(project: str) -> dict[str, list[str]]:
     return {"label": [f"{ids.PROJECT}={project}"]}
 
 
-async def observe(engine: Engine, project: str) -> Snapshot:
-    """Everything with the project's label."""
-    wanted = project_filter(project)
+async def observe(engine: Engine, project: Project) -> Snapshot:
+    """Everything with the project's label, and what else has a name that it wants."""
+    wanted = project_filter(project.name)
     containers = await engine.containers(all=True, filters=wanted)
-    networks = await engine.networks(filters=wanted)
-    volumes = await engine.volumes(filters=wanted)
-    return Snapshot(
-        tuple(seen(c) for c in containers),
-        {n["Name"]: n for n in networks},
-        {v["Name"]: v for v in volumes},
-    )
+    networks = {n["Name"]: n for n in await engine.networks(filters=wanted)}
+    volumes = {v["Name"]: v for v in await engine.volumes(filters=wanted)}
+    strangers = {n.name for n in project.networks.values() if not n.external} - networks.keys()
+    if strangers:  # the filter finds parts of names too
+        networks |= {n["Name"]: n for n in await engine.networks(filters={"name": sorted(strangers)}) if n["Name"] in strangers}
+    strangers = {v.name for v in project.volumes.values() if not v.external} - volumes.keys()
+    if strangers:
+        volumes |= {v["Name"]: v for v in await engine.volumes(filters={"name": sorted(strangers)}) if v["Name"] in strangers}
+    return Snapshot(tuple(seen(c) for c in containers), networks, volumes)
 
 
 async def containers_of(

@@ -31,6 +31,26 @@ class CreateVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveNetwork:
+    """Containers that are still on it are taken off."""
+
+    name: str
+    because: str = ""
+
+    def __str__(self) -> str:
+        return f"remove network {self.name}" + (f": {self.because}" if self.because else "")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveVolume:
+    name: str
+    because: str = ""
+
+    def __str__(self) -> str:
+        return f"remove volume {self.name}" + (f": {self.because}" if self.because else "")
+
+
+@dataclass(frozen=True, slots=True)
 class CreateContainer:
     """A new container; replaces: the id and name of the one it takes the place of."""
 
@@ -105,7 +125,18 @@ class Keep:
         return f"keep container {self.name}"
 
 
-Step = CreateNetwork | CreateVolume | CreateContainer | StopContainer | RemoveContainer | StartContainer | AwaitCondition | Keep
+Step = (
+    CreateNetwork
+    | RemoveNetwork
+    | CreateVolume
+    | RemoveVolume
+    | CreateContainer
+    | StopContainer
+    | RemoveContainer
+    | StartContainer
+    | AwaitCondition
+    | Keep
+)
 
 
 @dataclass(frozen=True, slots=True)

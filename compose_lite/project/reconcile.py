@@ -23,6 +23,8 @@ from compose_lite.project.plan import (
     Keep,
     Plan,
     RemoveContainer,
+    RemoveNetwork,
+    RemoveVolume,
     StartContainer,
     StopContainer,
 )
@@ -44,6 +46,9 @@ class Wishes:
     always_recreate_deps: bool = False
     no_deps: bool = False
     start: bool = True
+    ground_only: bool = False  # networks, volumes and orphans alone
+    all_resources: bool = False  # networks and volumes that nobody uses, too
+    recreate_volumes: bool = False
     remove_orphans: bool = False
     ignore_orphans: bool = False
 
@@ -52,8 +57,13 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
     """The steps that bring the wished services, and what they need, to where they should be."""
     plan = Plan()
     chosen = _chosen(project, wishes)
-    ground = [*_networks(project, snapshot, chosen, plan), *_volumes(project, snapshot, chosen, plan)]
+    networks, moved = _networks(project, snapshot, chosen, wishes, plan)
+    volumes, gone = _volumes(project, snapshot, chosen, wishes, plan)
+    ground = [*networks, *volumes]
     _orphans(project, snapshot, wishes, plan)
+    if wishes.ground_only:
+        return plan
+    left = Snapshot(tuple(c for c in snapshot.containers if c.id not in gone), snapshot.networks, snapshot.volumes)
     created: dict[str, list[int]] = {}  # service -> its create steps
     instances: dict[str, list[tuple[str, str, bool]]] = {}  # service -> (name, id if kept, running)
     replaced: set[str] = set()
@@ -61,9 +71,10 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
         service = project.services[name]
         if service.provider is not None:
             continue
-        sharing = [other for other in _shares(service) if other in replaced]
+        outside = [f"shares with {other}, which is recreated" for other in _shares(service) if other in replaced]
+        outside += [f"network {project.networks[key].name} is recreated" for key in service.networks if key in moved]
         created[name], instances[name] = _containers(
-            project, service, snapshot, wishes, plan, [*ground, *_flat(created, _shares(service))], sharing
+            project, service, left, wishes, plan, [*ground, *_flat(created, _shares(service))], outside
         )
         steps = [plan.steps[n - 1].step for n in created[name]]
         if any(isinstance(step, CreateContainer) and step.replaces for step in steps):
@@ -94,20 +105,49 @@ def _shares(service: Service) -> list[str]:
     return found + [v.split(":")[0] for v in service.volumes_from if not v.startswith("container:")]
 
 
-def _networks(project: Project, snapshot: Snapshot, chosen: Sequence[str], plan: Plan) -> list[int]:
+def _networks(project: Project, snapshot: Snapshot, chosen: Sequence[str], wishes: Wishes, plan: Plan) -> tuple[list[int], set[str]]:
+    """(the steps after which all networks are there, the keys of those that are made anew). What is on these is stopped first."""
     used = {key for name in chosen if not project.services[name].network_mode for key in project.services[name].networks}
-    steps = []
-    for key in sorted(used):
+    steps, moved = [], set()
+    for key in sorted(project.networks if wishes.all_resources else used):
         network = project.networks[key]
         if network.external:
             continue
+        after = []
         if network.name in snapshot.networks:
-            label = (snapshot.networks[network.name].get("Labels") or {}).get(ids.CONFIG_HASH)
-            if label and label != network_hash(network):
-                plan.warnings.append(f"network {network.name!r} was created with another configuration; `down` and `up` apply the new one")
-            continue
-        steps.append(plan.add(CreateNetwork(network.name, network_body(project, key))))
-    return steps
+            label = _label_of_network(project, key, snapshot.networks[network.name], plan)
+            if label in ("", network_hash(network)):
+                continue
+            moved.add(key)
+            because = f"network {network.name} is recreated"
+            stops = [
+                plan.add(StopContainer(c.id, c.name, c.service, because))
+                for c in snapshot.containers
+                if c.running and key in _networks_of(project, c.service)
+            ]
+            after = [plan.add(RemoveNetwork(network.name, "configuration changed"), stops)]
+        steps.append(plan.add(CreateNetwork(network.name, network_body(project, key)), after))
+    return steps, moved
+
+
+def _networks_of(project: Project, service: str) -> Mapping[str, object]:
+    found = project.all_services().get(service)
+    return found.networks if found else {}
+
+
+def _label_of_network(project: Project, key: str, seen: Document, plan: Plan) -> str:
+    """Its configuration hash; ProjectError when it is not this project's network."""
+    labels, name = seen.get("Labels") or {}, project.networks[key].name
+    if labels.get(ids.NETWORK) != key:
+        says = f"network {name} was found but has incorrect label {ids.NETWORK} set to {labels.get(ids.NETWORK, '')!r} (expected: {key!r})"
+        remedy = "Remove it, give this one another `name`, or say `external: true` to use it."
+        raise ProjectError("foreign-network", says, place=place(project, ("networks", key)), remedy=remedy)
+    if labels.get(ids.PROJECT) != project.name:
+        plan.warnings.append(
+            f"a network with name {name} exists but was not created for project {project.name!r}.\n"
+            "Set `external: true` to use an existing network"
+        )
+    return str(labels.get(ids.CONFIG_HASH, ""))
 
 
 def network_body(project: Project, key: str) -> Document:
@@ -141,27 +181,71 @@ def network_body(project: Project, key: str) -> Document:
     return body
 
 
-def _volumes(project: Project, snapshot: Snapshot, chosen: Sequence[str], plan: Plan) -> list[int]:
+def _volumes(project: Project, snapshot: Snapshot, chosen: Sequence[str], wishes: Wishes, plan: Plan) -> tuple[list[int], set[str]]:
+    """(the steps after which all volumes are there, the ids of the containers that go with volumes made anew)."""
     used = {v.source for name in chosen for v in project.services[name].volumes if v.type == "volume" and v.source in project.volumes}
-    steps = []
-    for key in sorted(used):
-        volume = project.volumes[key]
-        if not volume.external and volume.name not in snapshot.volumes:
-            labels = {
-                **volume.labels,
-                ids.PROJECT: project.name,
-                ids.VOLUME: key,
-                ids.CONFIG_HASH: volume_hash(volume),
-                ids.VERSION: __version__,
-            }
-            body = {"Name": volume.name, "Driver": volume.driver or "local", "DriverOpts": volume.driver_opts or None, "Labels": labels}
-            steps.append(plan.add(CreateVolume(volume.name, body)))
-    return steps
+    steps: list[int] = []
+    gone: set[str] = set()
+    for key in sorted(project.volumes if wishes.all_resources else used):
+        volume, after = project.volumes[key], []
+        if volume.external:
+            continue
+        if volume.name in snapshot.volumes:
+            if not _diverged(project, key, snapshot.volumes[volume.name], plan) or not wishes.recreate_volumes:
+                continue
+            because, removals = f"volume {volume.name} is recreated", []
+            for container in snapshot.containers:
+                if container.id not in gone and any(m.get("Name") == volume.name for m in container.document.get("Mounts") or ()):
+                    gone.add(container.id)
+                    removals.append(_stopped_and_removed(plan, container, because))
+            after = [plan.add(RemoveVolume(volume.name, "configuration changed"), removals)]
+        steps.append(plan.add(CreateVolume(volume.name, volume_body(project, key)), after))
+    return steps, gone
+
+
+def volume_body(project: Project, key: str) -> Document:
+    """POST /volumes/create."""
+    volume = project.volumes[key]
+    labels = {
+        **volume.labels,
+        ids.PROJECT: project.name,
+        ids.VOLUME: key,
+        ids.CONFIG_HASH: volume_hash(volume),
+        ids.VERSION: __version__,
+    }
+    return {"Name": volume.name, "Driver": volume.driver or "local", "DriverOpts": volume.driver_opts or None, "Labels": labels}
+
+
+def diverged_volumes(project: Project, snapshot: Snapshot) -> list[str]:
+    """Names of the volumes whose configuration is another than the one they were made with."""
+    found = {key: snapshot.volumes.get(volume.name) for key, volume in project.volumes.items() if not volume.external}
+    return [project.volumes[key].name for key, seen in found.items() if seen is not None and _diverged(project, key, seen, Plan())]
+
+
+def _diverged(project: Project, key: str, seen: Document, plan: Plan) -> bool:
+    volume, labels = project.volumes[key], seen.get("Labels") or {}
+    owner = labels.get(ids.PROJECT)
+    if owner is None:
+        plan.warnings.append(
+            f"volume {volume.name!r} already exists but was not created by Docker Compose. Use `external: true` to use an existing volume"
+        )
+    elif owner != project.name:
+        plan.warnings.append(
+            f"volume {volume.name!r} already exists but was created for project {owner!r} (expected {project.name!r}). "
+            "Use `external: true` to use an existing volume"
+        )
+    return bool(labels.get(ids.CONFIG_HASH)) and labels[ids.CONFIG_HASH] != volume_hash(volume)
+
+
+def _stopped_and_removed(plan: Plan, container: Seen, because: str) -> int:
+    """The number of the remove step."""
+    stop = plan.add(StopContainer(container.id, container.name, container.service, because)) if container.running else 0
+    return plan.add(RemoveContainer(container.id, container.name, container.service, because), [stop] if stop else [])
 
 
 def _orphans(project: Project, snapshot: Snapshot, wishes: Wishes, plan: Plan) -> None:
     known = project.all_services()
-    orphans = [c for c in snapshot.containers if c.service not in known and not c.oneoff]
+    orphans = [c for c in snapshot.containers if (c.state in ("exited", "dead") if c.oneoff else c.service not in known)]
     if not orphans or wishes.ignore_orphans:
         return
     if not wishes.remove_orphans:
@@ -172,14 +256,16 @@ def _orphans(project: Project, snapshot: Snapshot, wishes: Wishes, plan: Plan) -
         )
         return
     for container in orphans:
-        stop = plan.add(StopContainer(container.id, container.name, container.service, "orphan")) if container.running else 0
-        plan.add(RemoveContainer(container.id, container.name, container.service, "orphan"), [stop] if stop else [])
+        _stopped_and_removed(plan, container, "orphan")
 
 
 def _containers(
-    project: Project, service: Service, snapshot: Snapshot, wishes: Wishes, plan: Plan, ground: list[int], sharing: Sequence[str]
+    project: Project, service: Service, snapshot: Snapshot, wishes: Wishes, plan: Plan, ground: list[int], outside: Sequence[str]
 ) -> tuple[list[int], list[tuple[str, str, bool]]]:
-    """Create, recreate, keep and remove steps of one service; (their numbers, the instances that will be there)."""
+    """Create, recreate, keep and remove steps of one service; (their numbers, the instances that will be there).
+
+    outside: reasons to recreate all of them that lie outside of the service.
+    """
     seen = snapshot.of(service.name)
     wanted = wishes.scale.get(service.name, service.replicas)
     if service.container_name and wanted > 1:
@@ -190,15 +276,14 @@ def _containers(
             place=place(project, ("services", service.name, "container_name")),
         )
     # obsolete ones go first when there are too many, then the highest numbers
-    ranked = sorted(seen, key=lambda c: (bool(_difference(c, service, wishes, sharing)), c.number))
+    ranked = sorted(seen, key=lambda c: (bool(_difference(c, project, service, snapshot, wishes, outside)), c.number))
     kept, surplus = ranked[:wanted], ranked[wanted:]
     steps: list[int] = []
     there: list[tuple[str, str, bool]] = []
     for container in surplus:
-        stop = plan.add(StopContainer(container.id, container.name, service.name, "scaled down")) if container.running else 0
-        steps.append(plan.add(RemoveContainer(container.id, container.name, service.name, "scaled down"), [stop] if stop else []))
+        steps.append(_stopped_and_removed(plan, container, "scaled down"))
     for container in sorted(kept, key=lambda c: c.number):
-        because = _difference(container, service, wishes, sharing)
+        because = _difference(container, project, service, snapshot, wishes, outside)
         if because:
             name = container_name(project, service, container.number)
             steps.append(plan.add(CreateContainer(service.name, container.number, name, container.id, container.name, because), ground))
@@ -216,7 +301,7 @@ def _containers(
     return steps, there
 
 
-def _difference(container: Seen, service: Service, wishes: Wishes, sharing: Sequence[str]) -> str:
+def _difference(container: Seen, project: Project, service: Service, snapshot: Snapshot, wishes: Wishes, outside: Sequence[str]) -> str:
     """Why the container must be made anew; empty if it need not be."""
     if wishes.no_recreate:
         return ""
@@ -229,10 +314,21 @@ def _difference(container: Seen, service: Service, wishes: Wishes, sharing: Sequ
     wanted = wishes.images.get(service.name)
     if wanted and container.labels.get(ids.IMAGE, container.image_id) not in (wanted, ""):
         return "image changed"
-    if sharing:
-        return f"shares with {sharing[0]}, which is recreated"
+    if outside:
+        return outside[0]
     if container.state in ("removing", "dead"):
         return f"is {container.state}"
+    return _lost_network(container, project, service, snapshot)
+
+
+def _lost_network(container: Seen, project: Project, service: Service, snapshot: Snapshot) -> str:
+    """It is on a network that was removed and made again by somebody else."""
+    joined = (container.document.get("NetworkSettings") or {}).get("Networks") or {}
+    for key in service.networks:
+        name = project.networks[key].name
+        on, there = (joined.get(name) or {}).get("NetworkID"), snapshot.networks.get(name, {}).get("Id")
+        if on and there and on != there:
+            return f"network {name} is another one now"
     return ""
 
 

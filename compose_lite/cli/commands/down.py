@@ -16,6 +16,7 @@ from compose_lite.errors import ApiError, UsageError
 from compose_lite.graph.services import stop_levels
 from compose_lite.project.converge import stop_container
 from compose_lite.project.observe import Seen, containers_of, project_filter
+from compose_lite.project.providers import withdrawn
 
 COMMAND = Command(
     "down",
@@ -45,6 +46,9 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
         report.warn(f"No resource found to remove for project {name!r}.")
     try:
         await _remove_containers(engine, report, project, mine, timeout, volumes)
+        if project is not None and not context.options.dry_run:
+            wanted = [s for s in project.services.values() if not services or s.name in services]
+            await withdrawn(project, wanted, report, context.environ)
         if not services:
             await _remove_networks(engine, report, project, name)
         if volumes:

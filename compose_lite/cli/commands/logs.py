@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import anyio
 from compose_lite import ids
 from compose_lite.cli.context import Context
 from compose_lite.cli.logview import LogView
+from compose_lite.cli.nouns import moment
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.errors import ProjectError
 from compose_lite.project.observe import containers_of, project_filter, seen
@@ -47,7 +49,8 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
     labels = {c.id: view.label_of(c.document) for c in found}
     view.width = max((len(v) for v in labels.values()), default=0)
     tail = None if o["tail"] in ("all", "", None) else o["tail"]
-    options = {"tail": tail, "since": o["since"], "until": o["until"]}
+    now = time.time_ns()
+    options = {"tail": tail, "since": moment(o["since"] or "", now) or None, "until": moment(o["until"] or "", now) or None}
     if not o["follow"]:
         for container in found:
             document = await engine.container(container.id)

@@ -13,7 +13,7 @@ import anyio
 
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
-from compose_lite.cli.progress import Plain, Quiet, progress
+from compose_lite.cli.progress import Plain, progress
 from compose_lite.cli.streams import talk
 from compose_lite.cli.upping import Upping
 from compose_lite.errors import ApiError, ProjectError, nearest
@@ -21,11 +21,13 @@ from compose_lite.graph.services import needs
 from compose_lite.project.containerspec import Instance, create_body, injected_files
 from compose_lite.project.converge import inject
 from compose_lite.project.images import ensure_images
-from compose_lite.project.observe import containers_of, observe
-from compose_lite.project.reconcile import Wishes, reconcile
+from compose_lite.project.observe import containers_of
+from compose_lite.project.plan import AwaitCondition
+from compose_lite.spec.dotenv import parse
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import PortConfig, Service, VolumeMount, changed
 from compose_lite.spec.shellwords import split_words
+from compose_lite.spec.shortforms import parse_ports, parse_volume
 
 COMMAND = Command(
     "run",
@@ -70,8 +72,11 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     engine, report = await context.engine(), progress(context, quiet=o["quiet"])
     wanted = adapted(project, project.services[service], command, o, context.environ, context.cwd)
     project = project.model_copy(update={"services": {**project.services, service: wanted}})
-    await _dependencies(context, project, wanted, report, o)
-    images = await ensure_images(engine, project, [wanted], report, build=o["build"], pull=o["pull"])
+    project = await _dependencies(context, project, wanted, report, o)
+    wanted = project.services[service]
+    images = await ensure_images(
+        engine, project, [wanted], report, build=o["build"], pull=o["pull"], quiet_pull=o["quiet_pull"], quiet_build=o["quiet_build"]
+    )
     report.close()
     slug = secrets.token_hex(6)
     name = o["name"] or wanted.container_name or f"{project.name}-{service}-run-{slug}"
@@ -126,31 +131,21 @@ async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool) -> int
     return result["code"]
 
 
-async def _dependencies(context: Context, project: Project, service: Service, report: Plain, o: dict[str, Any]) -> None:
-    """What the service needs is brought up first; its networks and volumes are made in any case."""
-    engine = await context.engine()
+async def _dependencies(context: Context, project: Project, service: Service, report: Plain, o: dict[str, Any]) -> Project:
+    """What the service needs is brought up first; its networks and volumes are made in any case. The project as providers leave it."""
     needed = () if o["no_deps"] else tuple(n for n in needs(service) if n in project.services)
     if needed:
-        upping = Upping(context, project, Quiet(context.err) if o["quiet"] else report, needed, {"remove_orphans": o["remove_orphans"]})
+        wishes = {key: o[key] for key in ("quiet_pull", "quiet_build")}
+        upping = Upping(context, project, report, needed, wishes)
         work = await upping.converge(start=True)
+        project = upping.project
         await _conditions(work, project, service)
-    snapshot = await observe(engine, project.name)
-    lone = project.model_copy(update={"services": {service.name: service}})
-    plan = reconcile(
-        lone, snapshot, Wishes(services=(service.name,), scale={service.name: 0}, no_deps=True, start=False, ignore_orphans=True)
-    )
-    upping = Upping(context, lone, report, (service.name,), {})
-    await upping._check_external(engine, [service.name], snapshot)
-    from compose_lite.project.converge import Converging
-    from compose_lite.project.plan import CreateNetwork, CreateVolume, Plan
-
-    ground = Plan([p for p in plan.steps if isinstance(p.step, CreateNetwork | CreateVolume)])
-    await Converging(engine, lone, snapshot, report).run(ground)
+    lone = Upping(context, project, report, (service.name,), {"no_deps": True, "remove_orphans": o["remove_orphans"]})
+    await lone.ground()
+    return project
 
 
 async def _conditions(work: Any, project: Project, service: Service) -> None:
-    from compose_lite.project.plan import AwaitCondition
-
     for other, dependency in needs(service).items():
         if dependency.condition != "service_started" and other in project.services:
             names = tuple(c.name for c in await containers_of(work.engine, project.name, [other]))
@@ -183,8 +178,6 @@ def adapted(project: Project, service: Service, command: Sequence[str], o: dict[
         fields["working_dir"] = o["workdir"]
     environment = dict(service.environment)
     for path in o["env_from_file"]:
-        from compose_lite.spec.dotenv import parse
-
         environment.update(parse((Path(cwd) / path).read_text(), environ.get))
     for entry in o["env"]:
         key, equals, value = entry.partition("=")
@@ -206,14 +199,10 @@ def adapted(project: Project, service: Service, command: Sequence[str], o: dict[
 
 
 def _ports(text: str) -> list[PortConfig]:
-    from compose_lite.spec.shortforms import parse_ports
-
     return [PortConfig.model_validate(dict(p)) for p in parse_ports(text)]
 
 
 def _volume(text: str, cwd: str) -> VolumeMount:
-    from compose_lite.spec.shortforms import parse_volume
-
     made = VolumeMount.model_validate(dict(parse_volume(text)))
     if made.type == "bind":
         made = made.model_copy(update={"source": str(Path(cwd, made.source).expanduser().resolve())})

@@ -1,20 +1,22 @@
-"""`start`: what is needed first, with the conditions of depends_on."""
+"""`start`: what exists, what is needed first, with the conditions of depends_on. Makes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import anyio
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.lifecycle import chosen, levels
+from compose_lite.cli.lifecycle import chosen
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.errors import ProjectError
-from compose_lite.graph.services import needs
-from compose_lite.project.converge import Converging, healthy
+from compose_lite.graph.services import needs, start_levels, with_dependencies
+from compose_lite.project.converge import Converging, ready
 from compose_lite.project.observe import Seen, Snapshot
 from compose_lite.project.plan import AwaitCondition, StartContainer
+from compose_lite.spec.models.project import Project
 
 COMMAND = Command(
     "start",
@@ -28,36 +30,59 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], wait: bool, wait_timeout: int | None) -> None:
-    project, name, found = await chosen(context, services, all=True)
-    if not found:
-        wanted = services[0] if services else name
-        raise ProjectError(
-            "no-container", f'service "{wanted}" has no container to start' if services else f"no container found for project {name!r}"
-        )
+    project, _, everything = await chosen(context, (), all=True)
     engine, report = await context.engine(), progress(context)
-    by_service: dict[str, list[Seen]] = {}
-    for container in found:
-        by_service.setdefault(container.service, []).append(container)
-    if project is not None:
-        known = project.model_copy(update={"services": project.all_services()})
-        work = Converging(engine, known, Snapshot(tuple(found)), report, ids={c.name: c.id for c in found})
-    for level in levels(project, found, stopping=False):
+    found = [c for c in everything if not services or c.service in services]
+    try:
+        if project is None:
+            async with anyio.create_task_group() as group:
+                for container in found:
+                    if not container.running:
+                        group.start_soon(_start_stranger, engine, container, report)
+        else:
+            found = await _start(context, project, services, everything, report)
+        if wait:
+            with anyio.fail_after(wait_timeout):
+                for container in found:
+                    await ready(engine, container.id, container.name)
+    except TimeoutError:
+        raise ProjectError("wait-timeout", f"timeout waiting for services: not healthy after {wait_timeout}s") from None
+    finally:
+        report.close()
+
+
+async def _start(context: Context, project: Project, services: Sequence[str], everything: list[Seen], report: Any) -> list[Seen]:
+    """The containers of the services and of what they need, level by level; all services that have one without names."""
+    known = project.model_copy(update={"services": project.all_services()}) if services else project
+    wanted = with_dependencies(known, services) if services else list(project.services)
+    by_service = {name: [c for c in everything if c.service == name] for name in wanted}
+    work = Converging(await context.engine(), known, Snapshot(tuple(everything)), report, ids={c.name: c.id for c in everything})
+    for level in start_levels(known):
         async with anyio.create_task_group() as group:
-            for container in level:
-                if container.running:
-                    continue
-                if project is None:
-                    group.start_soon(engine.start, container.id)
-                    continue
-                service = known.services.get(container.service)
-                for other, dependency in (needs(service) if service else {}).items():
-                    names = tuple(c.name for c in by_service.get(other, ()))
-                    if names and dependency.condition != "service_started":
-                        await work.perform(AwaitCondition(container.service, other, dependency.condition, dependency.required, names))
-                group.start_soon(work.perform, StartContainer(container.service, container.name, container.id))
-    if wait:
-        with anyio.fail_after(wait_timeout):
-            for container in found:
-                if ((await engine.container(container.id))["State"].get("Health") or {}).get("Status", "none") != "none":
-                    await healthy(engine, container.id, container.name)
-    report.close()
+            for name in level:
+                if name in by_service:
+                    group.start_soon(_start_service, work, name, by_service, not everything)
+    return [c for containers in by_service.values() for c in containers]
+
+
+async def _start_service(work: Converging, name: str, by_service: dict[str, list[Seen]], nothing: bool) -> None:
+    service = work.project.services[name]
+    if service.provider is not None or not service.replicas:
+        return
+    if nothing:
+        remedy = "Make one with `compose-lite up` or `compose-lite create`."
+        raise ProjectError("no-container", f'service "{name}" has no container to start', remedy=remedy)
+    asleep = [c for c in by_service[name] if not c.running]
+    for other, dependency in needs(service).items() if asleep else ():
+        names = tuple(c.name for c in by_service.get(other, ()))
+        if names and dependency.condition != "service_started":
+            await work.perform(AwaitCondition(name, other, dependency.condition, dependency.required, names))
+    async with anyio.create_task_group() as group:
+        for container in asleep:
+            group.start_soon(work.perform, StartContainer(name, container.name, container.id))
+
+
+async def _start_stranger(engine: Any, container: Seen, report: Any) -> None:
+    report.event("Container", container.name, "Starting")
+    await engine.start(container.id)
+    report.event("Container", container.name, "Started", done=True)
