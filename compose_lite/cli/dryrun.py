@@ -63,8 +63,9 @@ async def _something(*_: object, **__: object) -> Document:
 
 
 async def _no_lines(*_: object, **__: object) -> Any:
-    for nothing in ():
-        yield nothing
+    lines: tuple[Document, ...] = ()
+    for line in lines:
+        yield line
 
 
 async def _refuse(*_: object, **__: object) -> NoReturn:

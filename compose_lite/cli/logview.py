@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -12,7 +13,8 @@ from anyio.abc import TaskGroup
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.context import Context
 from compose_lite.errors import ApiError
-from compose_lite.project.observe import seen
+from compose_lite.project.observe import Seen, seen
+from compose_lite.units import parse_rfc3339
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # cyan, yellow, green, magenta, blue and their bright ones
 
@@ -40,19 +42,28 @@ class LogView:
                 id, document["Name"].lstrip("/"), service, since_now=bool(document["State"].get("StartedAt", "").startswith("2"))
             )
 
-    async def follow(self, id: str, name: str, service: str, *, since_now: bool = False) -> None:
-        if id in self.following:
+    def announce(self, containers: Sequence[Seen]) -> None:
+        """`Attaching to web-1, db-1`"""
+        self.width = max([self.width, *(len(self._label(c.name, c.service)) for c in containers)])
+        if self.prefix:
+            self.context.out.write(f"Attaching to {', '.join(self._label(c.name, c.service) for c in containers)}\n")
+            self.context.out.flush()
+
+    async def follow(self, id: str, name: str, service: str, *, since_now: bool = False, again: bool = False) -> None:
+        """again: it may have run before; only what it writes since then is shown."""
+        if id in self.following and not self.following[id].is_set():
             return
         self.following[id] = anyio.Event()
         assert self.group
         self.width = max(self.width, len(self._label(name, service)))
-        self.group.start_soon(self._follow, id, self._label(name, service), since_now)
+        self.group.start_soon(self._follow, id, self._label(name, service), since_now, again)
 
-    async def _follow(self, id: str, label: str, since_now: bool) -> None:
+    async def _follow(self, id: str, label: str, since_now: bool, again: bool) -> None:
         """Over restarts: the stream ends with the container, and is taken up again while the engine restarts it."""
         try:
-            tail = "0" if since_now else None
-            since = None
+            tail, since = "0" if since_now else None, None
+            if again:
+                since = _ended((await self.engine.container(id))["State"])
             while True:
                 try:
                     document = await self.engine.container(id)
@@ -68,7 +79,7 @@ class LogView:
                 if state["Status"] in ("exited", "dead") and not state.get("Restarting"):
                     self._write(label, f"exited with code {state['ExitCode']}", note=True)
                     return
-                since, tail = state["FinishedAt"] if state["FinishedAt"] > "0002" else None, None
+                since, tail = _ended(state), None
                 await anyio.sleep(0.05)
         finally:
             self.following[id].set()
@@ -133,3 +144,12 @@ class LogView:
             return text
         number = self._numbers.setdefault(label, len(self._numbers))
         return f"\033[{_COLOURS[number % len(_COLOURS)]}m{text}\033[0m"
+
+
+def _ended(state: Mapping[str, Any]) -> str | None:
+    """When its last run ended, as the API wants moments."""
+    text = str(state.get("FinishedAt") or "")
+    if text < "0002":
+        return None
+    ns = parse_rfc3339(text)
+    return f"{ns // 10**9}.{ns % 10**9:09d}"

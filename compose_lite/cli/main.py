@@ -63,6 +63,7 @@ COMMANDS: dict[str, str] = {
         "volume",
         "volumes",
         "wait",
+        "watch",
     )
 }
 

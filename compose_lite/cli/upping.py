@@ -1,8 +1,7 @@
-"""The work of `up` and `create`: images, ports, plan, converge; then waiting, or showing the logs until the end."""
+"""The work of `up` and `create`: images, providers, ports, plan, converge, waiting. The attached form is cli/foreground.py."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,9 +15,9 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.progress import Plain
 from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
-from compose_lite.graph.services import stop_levels, with_dependencies
+from compose_lite.graph.services import with_dependencies
 from compose_lite.project.containerspec import port_bindings
-from compose_lite.project.converge import Converging, ended_well, ready, stop_container
+from compose_lite.project.converge import Converging, ended_well, ready
 from compose_lite.project.images import ensure_images
 from compose_lite.project.observe import Seen, Snapshot, containers_of, observe
 from compose_lite.project.plan import CreateContainer, Plan, StartContainer
@@ -56,10 +55,10 @@ class Upping:
         refuse_models(self.project)
         images = await self._images(engine)
         if not self.context.options.dry_run:
-            names = with_dependencies(self.project, self._chosen())
-            self.project = await provided(self.project, [n for n in names if n in self._chosen()], self.report, self.context.environ)
+            names = with_dependencies(self.project, self.chosen())
+            self.project = await provided(self.project, [n for n in names if n in self.chosen()], self.report, self.context.environ)
         snapshot = await observe(engine, self.project)
-        await self.check_external(engine, self._chosen())
+        await self.check_external(engine, self.chosen())
         wishes = self.wishes(images, start=start, recreate_volumes=self._may_recreate_volumes(snapshot))
         plan = reconcile(self.project, snapshot, wishes)
         work = Converging(engine, self.project, snapshot, self.report, images, o.get("timeout"), bool(o.get("renew_anon_volumes")))
@@ -81,7 +80,7 @@ class Upping:
     async def ground(self) -> None:
         """Networks and volumes of the services alone; orphans go if that is wished."""
         engine = await self.context.engine()
-        await self.check_external(engine, self._chosen())
+        await self.check_external(engine, self.chosen())
         snapshot = await observe(engine, self.project)
         plan = reconcile(self.project, snapshot, replace(self.wishes({}, start=False), ground_only=True))
         await Converging(engine, self.project, snapshot, self.report).run(plan)
@@ -108,7 +107,7 @@ class Upping:
         return await ensure_images(
             engine,
             self.project,
-            [self.project.services[n] for n in self._chosen()],
+            [self.project.services[n] for n in self.chosen()],
             self.report,
             build=bool(o.get("build")),
             no_build=bool(o.get("no_build")),
@@ -121,7 +120,7 @@ class Upping:
     def _show(self, plan: Plan) -> None:
         for warning in plan.warnings:
             self.report.warn(warning)
-        providers = [n for n in self._chosen() if self.project.services[n].provider is not None]
+        providers = [n for n in self.chosen() if self.project.services[n].provider is not None]
         lines = [*(f"run the provider of {name}" for name in providers), *str(plan).splitlines()]
         self.context.out.write("".join(f"DRY-RUN MODE - {line}\n" for line in lines))
 
@@ -140,7 +139,7 @@ class Upping:
         self.context.err.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-    def _chosen(self) -> list[str]:
+    def chosen(self) -> list[str]:
         if not self.services:
             return list(self.project.services)
         return list(self.services) if self.options.get("no_deps") else with_dependencies(self.project, self.services)
@@ -188,10 +187,10 @@ class Upping:
     async def _wait(self, work: Converging) -> None:
         """--wait: every container healthy, running where it has no healthcheck, ended well where somebody waits for its end."""
         engine, seconds = work.engine, self.options.get("wait_timeout")
-        containers = await containers_of(engine, self.project.name, self._chosen(), all=True)
+        containers = await containers_of(engine, self.project.name, self.chosen(), all=True)
         one_shot = {
             other
-            for name in self._chosen()
+            for name in self.chosen()
             for other, dependency in self.project.services[name].depends_on.items()
             if dependency.condition == "service_completed_successfully"
         }
@@ -215,109 +214,6 @@ class Upping:
                         group.start_soon(one, container)
         except TimeoutError:
             raise ProjectError("wait-timeout", f"timeout waiting for dependencies: application not healthy after {seconds}s") from None
-
-    async def attached(self) -> int:
-        """Logs of what was started, until all has ended or Ctrl-C; a second Ctrl-C kills."""
-        o, engine = self.options, await self.context.engine()
-        shown = self._shown()
-        view = LogView(
-            self.context, engine, prefix=not o.get("no_log_prefix"), colour=not o.get("no_color"), timestamps=bool(o.get("timestamps"))
-        )
-        view.services = shown
-        code_from = o.get("exit_code_from")
-        if code_from and code_from not in self.project.services:
-            raise ProjectError("no-such-service", f"no such service: {code_from}", remedy=nearest(code_from, self.project.services))
-        abort = bool(o.get("abort_on_container_exit") or code_from)
-        result = {"code": 0, "first": None}
-        stopping = False
-        async with anyio.create_task_group() as group:
-            view.group = group
-
-            async def interrupts() -> None:
-                nonlocal stopping
-                with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                    async for number in signals:
-                        if not stopping:
-                            stopping = True
-                            self.context.err.write("Gracefully Stopping... press Ctrl+C again to force\n")
-                            result["code"] = 130 if number == signal.SIGINT else 143
-                            group.start_soon(self._stop_all, engine)
-                        else:
-                            for container in await containers_of(
-                                engine, self.project.name, self.services or list(self.project.services), all=False
-                            ):
-                                with suppress(ApiError):
-                                    await engine.kill(container.id)
-
-            group.start_soon(interrupts)
-            try:
-                work = await self.converge(start=True, view=view)
-                self.report.close()
-                names = {id: name for name, id in work.ids.items()}
-                for container in await containers_of(engine, self.project.name, shown, all=True):
-                    if container.running and container.id not in view.following:
-                        await view.follow(container.id, container.name, container.service, since_now=container.id not in work.started)
-                if abort or o.get("abort_on_container_failure"):
-                    await self._until_one_ends(engine, names, result, code_from, only_failure=not abort)
-                    stopping = True
-                    await self._stop_all(engine)
-                await view.until_all_ended()
-            finally:
-                group.cancel_scope.cancel()
-        if code_from:
-            ended = await containers_of(engine, self.project.name, [code_from])
-            if ended:
-                return int((await engine.container(ended[0].id))["State"]["ExitCode"])
-        return int(result["code"] or 0)
-
-    def _shown(self) -> list[str]:
-        """Services whose output is shown."""
-        o = self.options
-        if o.get("attach"):
-            names = list(o["attach"])
-        elif self.services and not o.get("attach_dependencies"):
-            names = list(self.services)
-        else:
-            names = self._chosen()
-        return [n for n in names if n not in (o.get("no_attach") or ()) and self.project.services[n].attach is not False]
-
-    async def _until_one_ends(
-        self, engine: DockerEngine, names: Mapping[str, str], result: dict[str, Any], code_from: str | None, *, only_failure: bool
-    ) -> None:
-        found = anyio.Event()
-        chosen = self._chosen()
-
-        async def watch(id: str, service: str) -> None:
-            code = int((await engine.wait(id))["StatusCode"])
-            if service in chosen and (code or not only_failure) and not found.is_set():
-                result["code"] = code
-                found.set()
-
-        async with anyio.create_task_group() as group:
-            running = await containers_of(engine, self.project.name, chosen, all=True)
-            for container in running:
-                group.start_soon(watch, container.id, container.service)
-            if not running:
-                return
-            await found.wait()
-            group.cancel_scope.cancel()
-        self.context.err.write("Aborting on container exit...\n")
-
-    async def _stop_all(self, engine: DockerEngine) -> None:
-        """What was asked for; what it needs stays when services were named."""
-        await stop_services(engine, self.project, self.services, self.report, self.options.get("timeout"))
-
-
-async def stop_services(engine: DockerEngine, project: Project, names: Sequence[str], report: Plain, timeout: int | None) -> None:
-    """Dependents first, each level side by side."""
-    running = await containers_of(engine, project.name, names, all=False)
-    for level in stop_levels(project):
-        async with anyio.create_task_group() as group:
-            for container in running:
-                if container.service in level:
-                    group.start_soon(
-                        stop_container, engine, report, container.id, container.name, project.services[container.service], timeout
-                    )
 
 
 def refuse_models(project: Project) -> None:

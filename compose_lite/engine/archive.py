@@ -212,8 +212,19 @@ class _Exactly:
         return data
 
 
-def unpack(container: Container, root: int, path: str, stream: IO[bytes], *, no_overwrite: bool = False) -> None:
-    """The tar's entries below the path, which has to be a folder. no_overwrite: a folder never replaces a file, nor the other way."""
+def unpack(
+    container: Container,
+    root: int,
+    path: str,
+    stream: IO[bytes],
+    *,
+    no_overwrite: bool = False,
+    owner: tuple[int, int] | None = None,
+) -> None:
+    """The tar's entries below the path, which has to be a folder. no_overwrite: a folder never replaces a file, nor the other way.
+
+    owner: whose all entries become, instead of what the tar says.
+    """
     base, inside = place(container, root, path)
     try:
         try:
@@ -230,6 +241,8 @@ def unpack(container: Container, root: int, path: str, stream: IO[bytes], *, no_
     try:
         with tarfile.open(fileobj=stream, mode="r|*") as archive:
             for entry in archive:
+                if owner is not None:
+                    entry.uid, entry.gid = owner
                 _extract(archive, entry, target, no_overwrite)
     except tarfile.TarError as error:
         raise EngineError(f"archive/tar: invalid tar header: {error}", http_status=400) from error

@@ -308,10 +308,15 @@ class Routes:
 
     async def put_archive(self, request: Request) -> Reply:
         container, path = self.one(request), request.text("path")
+        wish = str(container.config.get("User") or "")
+        owner = None
+        if request.flag("copyUIDGID") and wish:  # Docker's meaning of the flag: all is given to the container's user
+            user = await asyncio.to_thread(self.containers.preparation.user, container, wish, False)
+            owner = (user.uid, user.gid)
 
         def unpack(source: IO[bytes]) -> None:
             with self._root(container) as root:
-                archive.unpack(container, root, path, source, no_overwrite=request.flag("noOverwriteDirNonDir"))
+                archive.unpack(container, root, path, source, no_overwrite=request.flag("noOverwriteDirNonDir"), owner=owner)
 
         await _feed_to_thread(request, unpack)
         return Reply(200, content=b"")

@@ -333,6 +333,7 @@ class InjectedFile:
     uid: int
     gid: int
     mode: int
+    owned: bool = False  # an owner was asked for
 
 
 def _granted(one: Instance) -> list[tuple[str, FileReference, Any]]:
@@ -366,7 +367,8 @@ def injected_files(one: Instance) -> list[InjectedFile]:
     for target, reference, declared in _granted(one):
         if not declared.file:
             mode = 0o444 if reference.mode is None else int(reference.mode)
-            made.append(InjectedFile(target, declared.content.encode(), int(reference.uid or 0), int(reference.gid or 0), mode))
+            uid, gid, owned = int(reference.uid or 0), int(reference.gid or 0), bool(reference.uid or reference.gid)
+            made.append(InjectedFile(target, declared.content.encode(), uid, gid, mode, owned))
     return made
 
 

@@ -357,4 +357,4 @@ async def inject(engine: Engine, id: str, files: list[InjectedFile]) -> None:
             entry = tarfile.TarInfo(file.path.lstrip("/"))
             entry.size, entry.mode, entry.uid, entry.gid, entry.mtime = len(file.content), file.mode, file.uid, file.gid, int(time.time())
             tar.addfile(entry, io.BytesIO(file.content))
-        await engine.archive_put(id, "/", archive.getvalue(), copy_uid_gid=True)
+        await engine.archive_put(id, "/", archive.getvalue(), copy_uid_gid=file.owned)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from compose_lite.cli.context import Context
+from compose_lite.cli.foreground import Foreground, shown
+from compose_lite.cli.logview import LogView
 from compose_lite.cli.pflag import Command, arguments, flag, option, options
 from compose_lite.cli.progress import progress
 from compose_lite.cli.upping import Upping, parse_scale
+from compose_lite.cli.watching import Watching
 from compose_lite.errors import UsageError
 
 COMMAND = Command(
@@ -60,9 +63,19 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
         raise UsageError("flags-together", says)
     if o["exit_code_from"] and o["detach"]:
         raise UsageError("flags-together", "--exit-code-from cannot be combined with --detach")
-    if o["watch"]:
-        raise UsageError("watch", "`up --watch` is not there yet", remedy="Run `compose-lite up -d` again after a change.")
+    if o["watch"] and not attached:
+        raise UsageError("flags-together", "--watch cannot be combined with --detach, --wait or --no-start")
     project = context.load(services=services)
     upping = Upping(context, project, progress(context), tuple(services), o)
     upping.scale = parse_scale(o["scale"], project)
-    return await (upping.attached() if attached else upping.detached())
+    beside = None
+    if o["watch"]:
+        watching = Watching(context, project, services, quiet=o["quiet_build"])
+        watching.prepare()
+        beside = watching.run
+    if not attached or context.options.dry_run:
+        return await upping.detached()
+    engine = await context.engine()
+    view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
+    view.services = shown(upping)
+    return await Foreground(upping, engine, view, beside).run()
