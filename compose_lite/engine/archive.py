@@ -11,12 +11,12 @@ import contextlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError
-from compose_lite.linux.openat2 import open_path, openat2
+from compose_lite.linux.openat2 import openat2
 from compose_lite.linux.syscall import syscall
 from compose_lite.units import rfc3339
 
@@ -104,7 +104,7 @@ def describe(container: Container, root: int, path: str) -> dict[str, Any]:
         if stat.S_ISLNK(found.st_mode):
             target = os.readlink(name, dir_fd=folder)
             target = target if target.startswith("/") else os.path.normpath(os.path.join(os.path.dirname("/" + path.lstrip("/")), target))
-        base = os.path.basename(os.path.normpath(path)) or "/"
+        base = "." if path.endswith("/.") else os.path.basename(os.path.normpath(path)) or "/"
         size = found.st_size
         return {"name": base, "size": size, "mode": mode, "mtime": rfc3339(found.st_mtime_ns), "linkTarget": target}
     except FileNotFoundError:
@@ -117,7 +117,7 @@ def pack(container: Container, root: int, path: str, out: IO[bytes]) -> None:
     """The path as a tar, its names beginning with the path's last name."""
     folder, name = _open_parent(container, root, path)
     try:
-        base = os.path.basename(os.path.normpath(path)) or "/"
+        base = "." if path.endswith("/.") else os.path.basename(os.path.normpath(path)) or "/"
         if path.endswith("/.") or (path.endswith("/") and stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)):
             inner = openat2(folder, name, os.O_PATH | os.O_DIRECTORY) if name != "." else os.dup(folder)
             os.close(folder)
@@ -321,31 +321,3 @@ def _remove(folder: int, name: str) -> None:
         os.rmdir(name, dir_fd=folder)
     elif mode is not None:
         os.unlink(name, dir_fd=folder)
-
-
-def changes(upper: str, layers: Sequence[str]) -> list[Mapping[str, Any]]:
-    """What the container's upper folder says against the layers: 0 modified, 1 added, 2 deleted."""
-    found: list[Mapping[str, Any]] = []
-    roots = [os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for layer in reversed(layers)]
-    try:
-        for here, folders, files in os.walk(upper):
-            for name in sorted([*folders, *files]):
-                path = f"{here}/{name}"[len(upper) :]
-                if path == "/.dockerenv":  # the engine's own
-                    continue
-                status = os.lstat(upper + path)
-                gone = stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-                kind = 2 if gone else 0 if any(_there(root, path) for root in roots) else 1
-                found.append({"Path": path, "Kind": kind})
-    finally:
-        for root in roots:
-            os.close(root)
-    return sorted(found, key=lambda change: str(change["Path"]))
-
-
-def _there(root: int, path: str) -> bool:
-    try:
-        os.close(open_path(root, path.lstrip("/")))
-        return True
-    except OSError:
-        return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from compose_lite.errors import EngineError
@@ -58,6 +58,18 @@ class Bridges:
                     raise EngineError(f"failed to create bridge {name}: {error.strerror}", code="network-bridge") from error
             return self.made[network["Id"]]
 
+    async def vanished(self, network: Mapping[str, Any]) -> bool:
+        """Somebody else has deleted the network's bridge; it is forgotten then."""
+
+        def index() -> int:
+            with Route() as route:
+                return route.links().get(bridge_name(network), (0, 0))[0]
+
+        gone = await self.in_thread(index) != self.made.get(network["Id"])
+        if gone:
+            self.made.pop(network["Id"], None)
+        return gone
+
     async def remove(self, network: Mapping[str, Any]) -> None:
         """Bridge, rules and names of a network; its veths go with their link group."""
         self._names.pop(network["Id"], None)
@@ -66,26 +78,25 @@ class Bridges:
             return
 
         def unmake() -> None:
-            firewall.remove(TABLE_PREFIX + short(network["Id"]))
+            firewall.remove(table_name(network))
             with contextlib.suppress(OSError), Route() as route:
                 route.delete_group(link_group(network))
             attach.delete_link(bridge_name(network))
 
         await self.in_thread(unmake)
 
-    async def sweep(self, needed: Iterable[Mapping[str, Any]]) -> None:
-        """After a crash: bridges and rules of networks that are not needed."""
-        keep = {bridge_name(network) for network in needed}
+    async def sweep(self, unneeded: Sequence[Mapping[str, Any]]) -> None:
+        """After a crash: bridges and rules of networks on which nothing runs. Those of another engine are never touched."""
 
         def act() -> None:
             with Route() as route:
                 links = route.links()
-            for name in links:
-                if name.startswith(BRIDGE_PREFIX) and name not in keep:
-                    attach.delete_link(name)
-            for table in firewall.leftovers(TABLE_PREFIX):
-                if BRIDGE_PREFIX + table.removeprefix(TABLE_PREFIX) not in keep:
-                    firewall.remove(table)
+            tables = set(firewall.leftovers(TABLE_PREFIX))
+            for network in unneeded:
+                if bridge_name(network) in links:
+                    attach.delete_link(bridge_name(network))
+                if table_name(network) in tables:
+                    firewall.remove(table_name(network))
 
         await self.in_thread(act)
 
@@ -95,7 +106,7 @@ def _make(network: Mapping[str, Any], name: str) -> int:
     subnets = [pools.parse_subnet(c["Subnet"]) for c in configs]
     gateways = tuple(f"{c['Gateway'].split('/')[0]}/{s.prefixlen}" for c, s in zip(configs, subnets, strict=True))
     rules = firewall.Rules(
-        TABLE_PREFIX + short(network["Id"]),
+        table_name(network),
         name,
         tuple((str(s.network_address), s.prefixlen) for s in subnets),
         network["Internal"],
@@ -111,6 +122,10 @@ def _make(network: Mapping[str, Any], name: str) -> int:
 
 def bridge_name(network: Mapping[str, Any]) -> str:
     return str((network["Options"] or {}).get("com.docker.network.bridge.name") or BRIDGE_PREFIX + short(network["Id"]))
+
+
+def table_name(network: Mapping[str, Any]) -> str:
+    return TABLE_PREFIX + short(network["Id"])
 
 
 def link_group(network: Mapping[str, Any]) -> int:

@@ -573,4 +573,3 @@ class Containers:
         future: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
         self.live(container.id).attachers.append((stdin, future))
         return await future
-

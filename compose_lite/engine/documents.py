@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 from compose_lite import __version__
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import has_label
+from compose_lite.engine.images import summary as image_row
 from compose_lite.engine.lifecycle import State
 from compose_lite.engine.record import NEVER, Container
 from compose_lite.engine.volumes import folder_size, visible
 from compose_lite.errors import EngineError
+from compose_lite.image.store import Image
 from compose_lite.units import human_duration, rfc3339
 
 Document = dict[str, Any]
@@ -154,6 +157,26 @@ def _ports(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> list[Docu
         for binding in bindings or ():
             found.append({"IP": binding["HostIp"], "PrivatePort": int(number), "PublicPort": int(binding["HostPort"]), "Type": kind})
     return found
+
+
+def disk_usage(containers: Containers, images: Sequence[Image]) -> Document:
+    """GET /system/df. Walks folders: in a thread."""
+    users = Counter(c.image_id for c in containers.all.values())
+    shared = Counter(diff for image in images for diff in set(image.diff_ids))
+    sizes = {diff: size for image in images for diff, size in zip(image.diff_ids, image.layer_sizes, strict=True)}
+    volumes = []
+    for found in containers.volumes.listing({})["Volumes"]:
+        references = sum(any(m.get("Name") == found["Name"] for m in c.mounts) for c in containers.all.values())
+        volumes.append({**found, "UsageData": {"RefCount": references, "Size": folder_size(Path(found["Mountpoint"]))}})
+    return {
+        "LayersSize": sum(sizes.values()),
+        "Images": [
+            {**image_row(image, users[image.id]), "SharedSize": sum(sizes[d] for d in image.diff_ids if shared[d] > 1)} for image in images
+        ],
+        "Containers": listing(containers, {}, all=True, limit=0, size=True),
+        "Volumes": volumes,
+        "BuildCache": [],
+    }
 
 
 def listing(containers: Containers, filters: Mapping[str, list[str]], *, all: bool, limit: int, size: bool) -> list[Document]:

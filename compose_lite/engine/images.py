@@ -11,9 +11,13 @@ import contextlib
 import queue
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO, cast
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
 
+from compose_lite.engine import commits
 from compose_lite.engine.filters import matches_labels
+from compose_lite.engine.record import Container
 from compose_lite.engine.server import Reply, Request
 from compose_lite.errors import EngineError, Error, ImageError
 from compose_lite.image import archive, reference
@@ -50,7 +54,13 @@ class Images:
         filters = request.filters(_FILTERS)
         images = await self._in_thread(self.store.all)
         uses = self._uses()
-        return [summary(image, len(uses.get(image.id, ()))) for image in _chosen(images, filters, self._require)]
+        rows = []
+        for image in _chosen(images, filters, self._require):
+            row = summary(image, len(uses.get(image.id, ())))
+            if "reference" in filters:
+                row["RepoTags"] = [tag for tag in image.tags if any(_is_called(tag, pattern) for pattern in filters["reference"])]
+            rows.append(row)
+        return rows
 
     async def inspect(self, request: Request) -> Document:
         """GET /images/{name}/json"""
@@ -130,9 +140,12 @@ class Images:
         """POST /images/create?fromImage=...: a stream of what is downloaded."""
         from compose_lite.image import auth, registry  # urllib3 and TLS are for pulling only
 
+        if request.text("fromSrc"):
+            await self._load_root(request)
+            return
         repo, tag, platform = request.text("fromImage"), request.text("tag"), request.text("platform")
         if not repo:
-            raise EngineError("images can be pulled (fromImage), not imported", http_status=400)
+            raise EngineError("fromImage or fromSrc is needed", http_status=400)
         joined = f"{repo}@{tag}" if tag.startswith("sha256:") else f"{repo}:{tag}" if tag else repo
         name = (await self._in_thread(reference.parse, joined)).with_default_tag()
         wanted = await self._in_thread(manifests.parse_platform, platform) if platform else None
@@ -163,6 +176,39 @@ class Images:
         await request.send_json({"status": f"Digest: {digest}"})
         await request.send_json({"status": f"Status: {new} {name.familiar}"})
         self._tell("pull", image.id, {"name": name.familiar})
+
+    async def search(self, request: Request) -> Document:
+        """GET /images/search"""
+        raise EngineError("compose-lite does not search registries", http_status=501, remedy="Search on the registry's own page.")
+
+    async def commit(self, request: Request, container: Container, upper: Path, config: Document) -> Image:
+        """What POST /commit makes of a container whose own layer lies in the upper folder."""
+        name, comment, author = _repo_tag(request), request.text("comment"), request.text("author")
+
+        def make() -> Image:
+            return commits.commit(self.store, container, upper, name=name, comment=comment, author=author, config=config)
+
+        image: Image = await self._in_thread(make)
+        if name:
+            self._tell("tag", image.id, {"name": reference.parse_tagged(name).familiar})
+        return image
+
+    async def _load_root(self, request: Request) -> None:
+        """POST /images/create?fromSrc=-: the tar of a root file system as an image."""
+        if request.text("fromSrc") != "-":
+            raise EngineError("an image can be imported from the request's body alone (fromSrc=-)", http_status=400)
+        config = commits.configured({}, request.query.get("changes", []))
+        name, comment, platform = _repo_tag(request), request.text("message"), request.text("platform")
+        with tempfile.TemporaryFile(dir=self.store.data, prefix=".import-") as spool:
+            while piece := await request.body.read_some():
+                spool.write(piece)
+            spool.seek(0)
+            source = cast(IO[bytes], spool)
+            make = partial(commits.load_root, self.store, source, name=name, comment=comment, config=config, platform=platform)
+            image: Image = await self._in_thread(make)
+        await request.begin()
+        await request.send_json({"status": image.id})
+        self._tell("import", image.id, {"name": name or image.id})
 
     async def save(self, request: Request) -> None:
         """GET /images/get?names=... and GET /images/{name}/get: an archive."""
@@ -202,6 +248,11 @@ class Images:
             return await asyncio.to_thread(call, *args)
         except ImageError as error:
             raise EngineError(error.says, http_status=_STATUS.get(error.code, 500), code=error.code) from error
+
+
+def _repo_tag(request: Request) -> str:
+    repo, tag = request.text("repo"), request.text("tag")
+    return f"{repo}:{tag}" if repo and tag else repo
 
 
 def summary(image: Image, containers: int = -1) -> Document:
@@ -276,7 +327,7 @@ def _chosen(images: Sequence[Image], filters: Mapping[str, Sequence[str]], requi
     if "label" in filters:
         found = [image for image in found if matches_labels(dict(image.run_config.get("Labels") or {}), filters["label"])]
     if "reference" in filters:
-        found = [image for image in found if any(_is_called(image, pattern) for pattern in filters["reference"])]
+        found = [image for image in found if any(_is_called(t, pattern) for t in image.tags for pattern in filters["reference"])]
     for name in filters.get("before", ()):
         limit = require(name).created
         found = [image for image in found if image.created < limit]
@@ -286,14 +337,11 @@ def _chosen(images: Sequence[Image], filters: Mapping[str, Sequence[str]], requi
     return found
 
 
-def _is_called(image: Image, pattern: str) -> bool:
+def _is_called(tag: str, pattern: str) -> bool:
     import fnmatch
 
-    for tag in image.tags:
-        names = (tag, tag.rpartition(":")[0], str(reference.parse(tag)))
-        if any(fnmatch.fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for name in names):
-            return True
-    return False
+    names = (tag, tag.rpartition(":")[0], str(reference.parse(tag)))
+    return any(fnmatch.fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for name in names)
 
 
 def _error(error: Exception) -> Document:

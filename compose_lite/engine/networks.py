@@ -121,8 +121,8 @@ class Networks:
             says = f"error while removing network: network {document['Name']} id {document['Id']} has active endpoints ({who})"
             raise EngineError(says, http_status=403, code="network-in-use", remedy="Stop or disconnect these containers first.")
         del self._by_id[document["Id"]]
-        self._store.delete_network(document["Id"])
         await self.bridges.remove(document)
+        self._store.delete_network(document["Id"])  # last: a stored network is how a crash's leftovers are found
         self.tell("destroy", document)
 
     async def prune(self, filters: Mapping[str, Sequence[str]] | None = None) -> Document:
@@ -140,10 +140,10 @@ class Networks:
     def users(self, network: Mapping[str, Any]) -> list[NetworkContainer]:
         return [c for c in self._containers.values() if any(e["NetworkID"] == network["Id"] for e in c.endpoints.values())]
 
-    def needed(self, running: Collection[str]) -> list[Document]:
-        """The networks on which one of these containers stands."""
-        ids = {e["NetworkID"] for c in running for e in self._containers[c].endpoints.values()}
-        return [self._by_id[i] for i in ids if i in self._by_id]
+    def unneeded(self, running: Collection[str]) -> list[Document]:
+        """The networks on which none of these containers stands."""
+        needed = {e["NetworkID"] for c in running for e in self._containers[c].endpoints.values()}
+        return [document for id, document in self._by_id.items() if id not in needed and document["Driver"] == "bridge"]
 
     def internal_only(self, ids: Sequence[str]) -> bool:
         return all(self._by_id[i]["Internal"] for i in ids if i in self._by_id)

@@ -265,9 +265,7 @@ def _set(**values: Any) -> Document:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _block_devices(
-    host: Mapping[str, Any], wish: str, disks: Mapping[str, tuple[int, int]], key: str, word: str
-) -> list[Document] | None:
+def _block_devices(host: Mapping[str, Any], wish: str, disks: Mapping[str, tuple[int, int]], key: str, word: str) -> list[Document] | None:
     found = []
     for entry in host.get(wish) or ():
         major, minor = disks[entry["Path"]]

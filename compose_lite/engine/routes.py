@@ -18,11 +18,12 @@ from typing import IO, Any
 import pydantic_core
 
 from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, frame
-from compose_lite.engine import archive, documents, events, execs, logs, usage
+from compose_lite.engine import archive, commits, differences, documents, events, execs, logs, usage
 from compose_lite.engine import volumes as volume_rules
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.execs import Execs, Pipes, pump_out, write_all
 from compose_lite.engine.images import Images
+from compose_lite.engine.lifecycle import State
 from compose_lite.engine.record import Container
 from compose_lite.engine.server import API_VERSION, OLDEST, Duplex, Gone, Reply, Request, Server
 from compose_lite.errors import EngineError
@@ -96,14 +97,8 @@ class Routes:
             await request.send_json(event)
 
     async def disk_usage(self, request: Request) -> Document:
-        volumes = self.volumes.listing({})["Volumes"]
-        return {
-            "LayersSize": 0,
-            "Images": [],
-            "Containers": documents.listing(self.containers, {}, all=True, limit=0, size=False),
-            "Volumes": [{**v, "UsageData": {"RefCount": 0, "Size": -1}} for v in volumes],
-            "BuildCache": [],
-        }
+        images = await asyncio.to_thread(self.containers.images.all)
+        return await asyncio.to_thread(documents.disk_usage, self.containers, images)
 
     # containers
 
@@ -203,6 +198,7 @@ class Routes:
         wants = {"stdout": request.flag("stdout"), "stderr": request.flag("stderr")}
         ready = asyncio.ensure_future(self.containers.attach(container, stdin=stdin and container.config["OpenStdin"]))
         duplex = await request.hijack(content_type)
+        self.containers.emit(container, "attach")
         gone = asyncio.ensure_future(_until_gone(duplex))
         try:
             if request.flag("logs"):
@@ -274,9 +270,22 @@ class Routes:
     async def changes(self, request: Request) -> Any:
         container = self.one(request)
         upper = str(self.containers.preparation.path(container.id) / "diff")
-        return await asyncio.to_thread(archive.changes, upper, container.layers) or Reply(
-            200, None
-        )
+        return await asyncio.to_thread(differences.changes, upper, container.layers) or Reply(200, None)
+
+    async def commit(self, request: Request) -> Reply:
+        container = self.containers.find(request.text("container"))
+        given = await request.json()
+        config = commits.configured({**container.config, **{k: v for k, v in given.items() if v}}, request.query.get("changes", []))
+        paused = request.flag("pause", True) and container.state is State.RUNNING
+        if paused:
+            await self.containers.pause(container)
+        try:
+            image = await self.images.commit(request, container, self.containers.preparation.path(container.id) / "diff", config)
+        finally:
+            if paused:
+                await self.containers.unpause(container)
+        self.containers.emit(container, "commit", comment=request.text("comment"), imageID=image.id)
+        return Reply(201, {"Id": image.id})
 
     # archives
 
@@ -391,6 +400,10 @@ class Routes:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, Gone):
                 await reading
+
+    async def prune_builds(self, request: Request) -> Document:
+        """No cache is kept apart from the images."""
+        return {"CachesDeleted": None, "SpaceReclaimed": 0}
 
     # networks
 
@@ -547,10 +560,12 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("PUT", "/containers/{id}/archive", Routes.put_archive),
     ("POST", "/containers/{id}/exec", Routes.exec_create),
     ("DELETE", "/containers/{id}", Routes.remove),
+    ("POST", "/commit", Routes.commit),
     ("POST", "/exec/{id}/start", Routes.exec_start),
     ("POST", "/exec/{id}/resize", Routes.exec_resize),
     ("GET", "/exec/{id}/json", Routes.exec_inspect),
     ("GET", "/images/json", _image("list")),
+    ("GET", "/images/search", _image("search")),
     ("POST", "/images/create", _image("pull")),
     ("POST", "/images/load", _image("load")),
     ("POST", "/images/prune", _image("prune")),
@@ -562,6 +577,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/images/{name+}/push", _image("push")),
     ("DELETE", "/images/{name+}", _image("remove")),
     ("POST", "/build", _build),
+    ("POST", "/build/prune", Routes.prune_builds),
     ("GET", "/networks", Routes.list_networks),
     ("POST", "/networks/create", Routes.create_network),
     ("POST", "/networks/prune", Routes.prune_networks),

@@ -63,7 +63,7 @@ class Seats:
 
     async def remove_leftovers(self, running: Collection[str]) -> None:
         """After a crash: bridges, rules and forwarded ports that no running container needs. running: container ids."""
-        await self._bridges.sweep(self._networks.needed(running))
+        await self._bridges.sweep(self._networks.unneeded(running))
         alive = set(running)
         await self.publisher.close_ids([i for i in await self.publisher.known() if i.split("/")[0] not in alive])
 
@@ -114,6 +114,7 @@ class Seats:
             if network["Driver"] == "bridge":
                 if network["Id"] not in seat.connected:
                     await self._plug(container, seat, network)
+                    self._networks.tell("connect", network, container=container.id)
                 self._name(container, seat, network)
         await self._set_routes(container, seat)
         if seat.sandbox.udp and seat.sandbox.tcp:
@@ -138,6 +139,9 @@ class Seats:
         if seat.sandbox.udp and seat.sandbox.tcp:
             self._server.leave(seat.sandbox.udp, seat.sandbox.tcp)
         seat.sandbox.close()  # its veths go with the namespace's last user
+        for id in seat.connected:
+            with contextlib.suppress(EngineError):
+                self._networks.tell("disconnect", self._networks.find(id), container=owner.id)
         for endpoint in owner.endpoints.values():
             endpoints.clear_addresses(endpoint)
 
@@ -274,16 +278,25 @@ class Seats:
 
     async def _plug(self, container: NetworkContainer, seat: _Seat, network: Document) -> None:
         """The interface and addresses of one bridge network."""
-        index = await self._bridges.bridge(network)
         endpoint = container.endpoints[network["Name"]]
         wanted = (endpoint.get("DriverOpts") or {}).get("com.docker.network.endpoint.ifname")
         taken = {e.get("x-interface") for e in container.endpoints.values()}
         interface = wanted or next(f"eth{n}" for n in range(64) if f"eth{n}" not in taken)
         pairs = (("IPAddress", "IPPrefixLen"), ("GlobalIPv6Address", "GlobalIPv6PrefixLen"))
         cidrs = tuple(cidr(endpoint[address], endpoint[prefix]) for address, prefix in pairs if endpoint[address])
-        wish = attach.Endpoint(index, link_group(network), interface, endpoint["MacAddress"], cidrs, mtu(network))
-        try:
+
+        async def plug() -> None:
+            index = await self._bridges.bridge(network)
+            wish = attach.Endpoint(index, link_group(network), interface, endpoint["MacAddress"], cidrs, mtu(network))
             await self._bridges.in_thread(lambda: attach.connect(seat.sandbox, wish))
+
+        try:
+            try:
+                await plug()
+            except OSError:
+                if not await self._bridges.vanished(network):
+                    raise
+                await plug()  # somebody deleted the bridge: it is made again
         except OSError as error:
             raise EngineError(f"failed to set up container networking: {error}", code="network-attach") from error
         endpoint["x-interface"] = interface

@@ -171,6 +171,8 @@ class Request:
             document = pydantic_core.from_json(raw)
         except ValueError as error:
             raise EngineError(f"invalid JSON: {error}", http_status=400) from None
+        if document is None:
+            return {}
         if not isinstance(document, dict):
             raise EngineError("invalid JSON: an object is expected", http_status=400)
         return document

@@ -12,7 +12,7 @@ import json
 import posixpath
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any, BinaryIO, cast
 
 from compose_lite.errors import ImageError
@@ -167,7 +167,8 @@ def _add(
         raise ImageError("image-document", f"the archive has {len(paths)} layers for an image of {len(diff_ids)}")
     for diff_id, path in zip(diff_ids, paths, strict=True):
         _add_layer(store, archive, diff_id, path, progress)
-    return store.add_image(config, refs=names)
+    image = store.add_image(config, refs=names)
+    return replace(image, tags=tuple(name.familiar for name in names))  # what the archive names, not all that it is called here
 
 
 def _add_layer(store: ImageStore, archive: _Archive, diff_id: str, path: str, progress: Progress) -> None:

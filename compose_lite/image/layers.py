@@ -368,7 +368,7 @@ class Packed:
     entries: int
 
 
-def pack(folder: Path, write: Callable[[bytes], object] | None = None) -> Packed:
+def pack(folder: Path, write: Callable[[bytes], object] | None = None, *, leave_out: Callable[[str], bool] = lambda path: False) -> Packed:
     """Writes the folder as a layer's tar: sorted, times in whole seconds; the same folder always gives the same bytes."""
     summer, size, content, count = hashlib.sha256(), 0, 0, 0
     pending = bytearray()
@@ -386,7 +386,7 @@ def pack(folder: Path, write: Callable[[bytes], object] | None = None) -> Packed
             write(bytes(pending))
         pending.clear()
 
-    for entry, path in walk(folder):
+    for entry, path in walk(folder, leave_out):
         count += 1
         if entry.kind == FILE:
             content += entry.size
@@ -412,8 +412,11 @@ def pack(folder: Path, write: Callable[[bytes], object] | None = None) -> Packed
     return Packed("sha256:" + summer.hexdigest(), size, content, count)
 
 
-def walk(folder: Path) -> Iterator[tuple[Entry, str]]:
-    """The folder's members as a layer names them (whiteouts by their OCI names), with the path of each; the folder itself is left out."""
+def walk(folder: Path, leave_out: Callable[[str], bool] = lambda path: False) -> Iterator[tuple[Entry, str]]:
+    """The folder's members as a layer names them (whiteouts by their OCI names), with the path of each; the folder itself is left out.
+
+    leave_out: asked with each path, relative to the folder; what is below one left out is left out too.
+    """
     seen: dict[tuple[int, int], str] = {}
     opaque = opaque_attribute()
 
@@ -423,6 +426,8 @@ def walk(folder: Path) -> Iterator[tuple[Entry, str]]:
         for item in items:
             status = item.stat(follow_symlinks=False)
             name = prefix + item.name
+            if leave_out(name):
+                continue
             if stat.S_ISCHR(status.st_mode) and not status.st_rdev:
                 yield Entry(f"{prefix}{_WHITEOUT}{item.name}", FILE, 0, mtime_ns=status.st_mtime_ns), "/dev/null"
                 continue

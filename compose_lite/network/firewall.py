@@ -63,7 +63,7 @@ def _pass_docker(netfilter: nft.Netfilter, rules: Rules) -> None:
     """Docker also makes bridged packets pass the firewall (bridge-nf-call-iptables), so an internal network's need it as well."""
     inward, outward = nft.interface("in", rules.bridge), nft.interface("out", rules.bridge)
     batch = netfilter.batch()
-    for match in ([[*inward, *outward]] if rules.internal else [inward, outward]):
+    for match in [[*inward, *outward]] if rules.internal else [inward, outward]:
         batch.rule(nft.FAMILY_IP, *_FOREIGN, [*match, *nft.verdict(nft.NF_ACCEPT)], note=rules.table, first=True)
     with contextlib.suppress(OSError):
         batch.commit("accept in DOCKER-USER")

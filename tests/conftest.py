@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.runtime.bundles import busybox_root
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -62,3 +67,27 @@ def cli(engine_environment: dict[str, str], tmp_path: Path) -> Cli:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def busybox_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `docker save busybox` gives: an image of one layer, made of this machine's static busybox."""
+    folder = tmp_path_factory.mktemp("busybox")
+    layer, archive = folder / "layer.tar", folder / "busybox.tar"
+    with tarfile.open(layer, "w") as tar:
+        tar.add(busybox_root(folder / "root"), arcname=".")
+    digest = hashlib.sha256(layer.read_bytes()).hexdigest()
+    config = {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+        "os": "linux",
+        "created": "2024-01-02T03:04:05Z",
+        "config": {"Cmd": ["sh"], "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        "history": [{"created": "2024-01-02T03:04:05Z", "created_by": "tests"}],
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "manifest.json").write_text(json.dumps([{"Config": "config.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]))
+    with tarfile.open(archive, "w") as tar:
+        for name in ("manifest.json", "config.json", "layer.tar"):
+            tar.add(folder / name, arcname=name)
+    return archive
