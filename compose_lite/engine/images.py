@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from compose_lite.engine import commits
 from compose_lite.engine.filters import matches_labels
 from compose_lite.engine.record import Container
 from compose_lite.engine.server import Reply, Request
@@ -183,6 +182,8 @@ class Images:
 
     async def commit(self, request: Request, container: Container, upper: Path, config: Document) -> Image:
         """What POST /commit makes of a container whose own layer lies in the upper folder."""
+        from compose_lite.engine import commits
+
         name, comment, author = _repo_tag(request), request.text("comment"), request.text("author")
 
         def make() -> Image:
@@ -197,6 +198,8 @@ class Images:
         """POST /images/create?fromSrc=-: the tar of a root file system as an image."""
         if request.text("fromSrc") != "-":
             raise EngineError("an image can be imported from the request's body alone (fromSrc=-)", http_status=400)
+        from compose_lite.engine import commits
+
         config = commits.configured({}, request.query.get("changes", []))
         name, comment, platform = _repo_tag(request), request.text("message"), request.text("platform")
         with tempfile.TemporaryFile(dir=self.store.data, prefix=".import-") as spool:

@@ -18,7 +18,7 @@ from typing import IO, Any
 import pydantic_core
 
 from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, frame
-from compose_lite.engine import archive, commits, differences, documents, events, execs, logs, usage
+from compose_lite.engine import archive, differences, documents, events, execs, logs, usage
 from compose_lite.engine import volumes as volume_rules
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.execs import Execs, Pipes, pump_out, write_all
@@ -273,6 +273,8 @@ class Routes:
         return await asyncio.to_thread(differences.changes, upper, container.layers) or Reply(200, None)
 
     async def commit(self, request: Request) -> Reply:
+        from compose_lite.engine import commits  # the Dockerfile language is for commits and builds alone
+
         container = self.containers.find(request.text("container"))
         given = await request.json()
         config = commits.configured({**container.config, **{k: v for k, v in given.items() if v}}, request.query.get("changes", []))
