@@ -24,6 +24,7 @@ from pathlib import Path
 
 from compose_lite.disk import Folders, folders, make_private
 from compose_lite.errors import Error
+from compose_lite.linux import cgroups
 
 READY = b"ready"
 START_SECONDS = 20.0
@@ -87,6 +88,7 @@ def _run(where: Folders, answer: int) -> None:
         os.close(lock)
         _join_family(where, answer)
         return
+    cgroups.settle_in(cgroups.ENGINE)
     engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     inner = _fork_zygote(where, zygote_end, (lock, answer, engine_end.fileno()))
     zygote_end.close()
@@ -99,6 +101,7 @@ def _run(where: Folders, answer: int) -> None:
         os.close(alive)
         bridges = _enter(inner, network=False) if inner else None
         engine.run(where, engine_end, bridges, keep=(lock, engine_alive))
+        cgroups.leave(*cgroups.OURS)
         os._exit(0)
     os.close(lock)
     os.close(engine_alive)
@@ -128,6 +131,7 @@ def _template(where: Folders, answer: int, alive: int | None) -> None:
         os.close(answer)
 
     worker.serve(where, alive, ready=ready)
+    cgroups.leave(*cgroups.OURS)
 
 
 def _log_to(path: Path) -> None:

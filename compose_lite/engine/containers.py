@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import shutil
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ from compose_lite.linux import cgroups, pidfd
 from compose_lite.runtime.client import Attachment, ExitNotice, Runtime, StartFailed
 
 Document = dict[str, Any]
+STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
+log = logging.getLogger("compose_lite.engine")
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
 
 
@@ -46,10 +49,20 @@ class Live:
     waiters: list[tuple[str, asyncio.Future[int]]] = field(default_factory=list)  # condition, status
     attachers: list[tuple[bool, asyncio.Future[Attachment]]] = field(default_factory=list)  # wants stdin
     again: asyncio.Task[None] | None = None
+    settling: asyncio.Task[None] | None = None  # its end is recorded, its leftovers are being removed
     wait_before: float = 0.0
     health: asyncio.Task[None] | None = None
     restarting_by_hand: bool = False
     execs: set[str] = field(default_factory=set)
+
+
+@contextlib.contextmanager
+def cleaning(container: Container, what: str) -> Iterator[None]:
+    """A step of a clean-up: what fails does not keep the next one from its turn, but is in the engine's log."""
+    try:
+        yield
+    except Exception:
+        log.exception("clean-up of container %s: %s", container.short, what)
 
 
 class Containers:
@@ -189,6 +202,7 @@ class Containers:
 
     async def _launch(self, container: Container, live: Live) -> None:
         """From the record to a running process. What a failure leaves is taken back."""
+        await self._settled(live)
         live.starting, live.early_exit = True, None
         try:
             await self._bear(container, live)
@@ -215,7 +229,7 @@ class Containers:
             live.health = self.background(self._watch_health(container, check))
         if live.early_exit:
             notice, live.early_exit = live.early_exit, None
-            self.background(self._ended(container, notice))
+            self._ended(container, notice)
 
     async def _bear(self, container: Container, live: Live) -> None:
         sandbox = await self._network(container)
@@ -258,10 +272,12 @@ class Containers:
             container.error = error.says if isinstance(error, Error) else str(error)
         live.early_exit = None
         container.pid = container.start_time = 0
-        with contextlib.suppress(Exception):
+        with cleaning(container, "processes"):
             await self.runtime.delete(container.id, self.folders.bundle(container.id))
-        with contextlib.suppress(Exception):
+        with cleaning(container, "network"):
             await self.seats.disconnect(container, keep_sandbox=False)
+        with cleaning(container, "shared memory"):
+            self.preparation.release(container)
         for _, future in live.attachers:
             if not future.done():
                 future.cancel()
@@ -283,9 +299,10 @@ class Containers:
         if live.starting:
             live.early_exit = notice
         else:
-            self.background(self._ended(container, notice))
+            self._ended(container, notice)
 
-    async def _ended(self, container: Container, notice: ExitNotice) -> None:
+    def _ended(self, container: Container, notice: ExitNotice) -> None:
+        """Recorded in one go, so that no change of state comes between; what is next on it waits for `settling`."""
         live = self.live(container.id)
         if not container.running:
             return
@@ -296,18 +313,26 @@ class Containers:
         policy = container.host_config["RestartPolicy"]
         again = restart.starts_again(policy, notice.status, container.restart_count, container.stopped_by_hand)
         container.exit_code, container.oom_killed, container.finished = notice.status, notice.oom_killed, notice.at_ns
+        container.error = "" if notice.seen else STATUS_UNKNOWN
         container.pid = container.start_time = 0
         event = Event.EXIT_AGAIN if again else Event.EXIT
         container.state = next_state(container.state, event, container.id, container.name)
-        live.ended.set()
-        with contextlib.suppress(Exception):
-            await self.seats.disconnect(container, keep_sandbox=again or live.restarting_by_hand)
-        with contextlib.suppress(Exception):
-            await self.runtime.delete(container.id, self.folders.bundle(container.id))
         self.save(container)
-        self.emit(container, "die", exitCode=str(notice.status), execDuration=str(int(ran_for)))
-        self._wake(live, ("next-exit",) if again else ("next-exit", "not-running"), notice.status)
-        if again:
+        live.ended.set()
+        live.settling = self.background(self._settle(container, live, again, ran_for))
+
+    async def _settle(self, container: Container, live: Live, again: bool, ran_for: float) -> None:
+        """Its leftovers go, then those who wait for its end are told."""
+        status = container.exit_code
+        with cleaning(container, "network"):
+            await self.seats.disconnect(container, keep_sandbox=again or live.restarting_by_hand)
+        with cleaning(container, "processes"):
+            await self.runtime.delete(container.id, self.folders.bundle(container.id))
+        with cleaning(container, "shared memory"):
+            self.preparation.release(container)
+        self.emit(container, "die", exitCode=str(status), execDuration=str(int(ran_for)))
+        self._wake(live, ("next-exit",) if again else ("next-exit", "not-running"), status)
+        if again and container.state is State.RESTARTING:
             live.wait_before = restart.next_wait(live.wait_before, ran_for)
             live.again = self.background(self._start_again(container, live, live.wait_before))
         elif container.host_config["AutoRemove"] and not live.restarting_by_hand:
@@ -369,7 +394,8 @@ class Containers:
             self._call_off(live)
             container.stopped_by_hand = True
             container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
-            with contextlib.suppress(Exception):
+            await self._settled(live)
+            with cleaning(container, "network"):
                 await self.seats.disconnect(container, keep_sandbox=live.restarting_by_hand)
             self.save(container)
             self._wake(live, ("not-running", "next-exit"), container.exit_code)
@@ -388,7 +414,7 @@ class Containers:
         if not await self._end_of(live, None if grace < 0 else grace):
             self._signal(container, 9)
             await self._end_of(live, 10)
-        await self._settled(container)
+        await self._settled(live)
         self.emit(container, "stop")
         return True
 
@@ -405,12 +431,10 @@ class Containers:
         except TimeoutError:
             return False
 
-    async def _settled(self, container: Container) -> None:
-        """Until its end is recorded and its leftovers are gone."""
-        for _ in range(1000):
-            if not container.running and not self.folders.bundle(container.id).exists():
-                return
-            await asyncio.sleep(0.002)
+    async def _settled(self, live: Live) -> None:
+        """Until the leftovers of its last run are gone."""
+        if live.settling:
+            await asyncio.shield(live.settling)
 
     async def kill(self, container: Container, wish: str = "") -> None:
         number = creation.signal_number(wish or "SIGKILL")
@@ -423,8 +447,9 @@ class Containers:
         if number == 9:
             if container.state is State.PAUSED:
                 await self._thaw(container)
-            await self._end_of(self.live(container.id), 10)
-            await self._settled(container)
+            live = self.live(container.id)
+            await self._end_of(live, 10)
+            await self._settled(live)
 
     async def restart(self, container: Container, seconds: int | None = None, wish: str = "") -> None:
         live = self.live(container.id)
@@ -441,17 +466,17 @@ class Containers:
 
     async def pause(self, container: Container) -> None:
         async with self.live(container.id).lock:
-            state = next_state(container.state, Event.PAUSE, container.id, container.name)
+            next_state(container.state, Event.PAUSE, container.id, container.name)
             group = self.runtime.group(container.id)
             try:
                 group.freeze(True)
             except OSError as error:
                 raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from error
             for _ in range(500):
-                if group.frozen():
+                if group.frozen() or not container.running:
                     break
                 await asyncio.sleep(0.002)
-            container.state = state
+            container.state = next_state(container.state, Event.PAUSE, container.id, container.name)  # it may have ended meanwhile
             self.save(container)
             self.emit(container, "pause")
 
@@ -509,10 +534,11 @@ class Containers:
         async with live.lock:
             if container.id not in self.all:
                 return
+            await self._settled(live)
             container.state = next_state(container.state, Event.REMOVE, container.id, container.name)
-            with contextlib.suppress(Exception):
+            with cleaning(container, "network"):
                 await self.seats.disconnect(container, keep_sandbox=False)
-            with contextlib.suppress(Exception):
+            with cleaning(container, "processes"):
                 await self.runtime.delete(container.id, self.folders.bundle(container.id))
             del self.all[container.id]
             self._names.pop(container.name, None)

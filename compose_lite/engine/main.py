@@ -53,17 +53,13 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     bus = Bus()
     containers = Containers(store, folders, images, bus)
     execs = Execs(containers)
-    lost = asyncio.Event()
 
     def heard(notice: ExitNotice) -> None:
         (execs if notice.exec_id else containers).heard_exit(notice)
 
-    def connect(sock: socket.socket) -> Runtime:
-        runtime = Runtime(sock, folders.run / "exits.sock")
-        runtime.on_exit, runtime.on_lost = heard, lost.set
-        return runtime
-
-    containers.runtime = connect(zygote)
+    runtime = containers.runtime = Runtime(zygote, folders.run / "exits.sock")
+    runtime.on_exit = heard
+    runtime.on_lost = lambda: runtime.reconnect(open_zygote(folders.run, bridges))
 
     def emit(kind: str, action: str, actor: Mapping[str, Any]) -> None:
         bus.publish(kind, action, actor["ID"], actor["Attributes"])
@@ -89,11 +85,6 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(1.0, idle / 4 + 0.05)):
                 await told.wait()
-        if lost.is_set():
-            lost.clear()
-            containers.runtime.close()
-            containers.runtime = connect(open_zygote(folders.run))
-            await containers.runtime.adopt([folders.bundle(c.id) for c in containers.all.values() if c.running])
         if not server.connections and not containers.busy and time.monotonic() - server.last_activity > idle:
             break
     with contextlib.suppress(FileNotFoundError):

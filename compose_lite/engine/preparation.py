@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,11 @@ from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
 from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import EngineError
-from compose_lite.linux import capabilities, cgroups
+from compose_lite.linux import capabilities, cgroups, mount
 from compose_lite.runtime.config import Launch, Log, Overlay
 from compose_lite.units import parse_size
 
 Document = dict[str, Any]
-_RUN_FOLDERS = ("shm", "files")  # beside the bundles, on tmpfs: one folder a container
 
 
 class Preparation:
@@ -62,10 +61,15 @@ class Preparation:
         os.close(os.open(upper / ".dockerenv", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o755))  # programs look for it
 
     def forget(self, container: Container) -> None:
-        """Its files on the run folder's tmpfs."""
-        for name in _RUN_FOLDERS:
-            folder = self.folders.run / name / container.id
-            if folder.exists():
+        """Its in-memory files, which outlive its restarts."""
+        shutil.rmtree(self.folders.run / "files" / container.id, ignore_errors=True)
+
+    def sweep(self, alive: Collection[str]) -> None:
+        """After a crash: what containers that do not run have left in the run folder."""
+        for folder in (self.folders.run / "shm").glob("*"):
+            if folder.name not in alive:
+                with contextlib.suppress(OSError):
+                    mount.umount(str(folder), mount.DETACH)
                 shutil.rmtree(folder, ignore_errors=True)
 
     # what the runtime is told
@@ -172,16 +176,28 @@ class Preparation:
     # memory
 
     def _shm(self, container: Container) -> str:
+        """/dev/shm that others may share: a tmpfs of the owner's `shm_size` on the machine. Empty: one of its own."""
         mode = str(container.host_config["IpcMode"])
         if mode == "host":
             return "/dev/shm"
-        if mode == "shareable" or mode.startswith("container:"):
-            owner = container if mode == "shareable" else self.find(mode.partition(":")[2])
-            folder = self.folders.run / "shm" / owner.id
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o1777)
-            return str(folder)
-        return ""
+        if mode.startswith("container:"):
+            return str(self.folders.run / "shm" / self.find(mode.partition(":")[2]).id)
+        if mode != "shareable":
+            return ""
+        folder = self.folders.run / "shm" / container.id
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.path.ismount(folder):
+            size = int(container.host_config.get("ShmSize") or defaults.SHM_SIZE)
+            mount.mount("shm", str(folder), "tmpfs", mount.NOSUID | mount.NODEV | mount.NOEXEC, f"mode=1777,size={size}")
+        return str(folder)
+
+    def release(self, container: Container) -> None:
+        """After its end: the memory that it shared."""
+        folder = self.folders.run / "shm" / container.id
+        if folder.exists():
+            with contextlib.suppress(OSError):  # not mounted
+                mount.umount(str(folder), mount.DETACH)
+            folder.rmdir()
 
     def _files(self, container: Container) -> list[Document]:
         """In-memory files, on the run folder's tmpfs."""

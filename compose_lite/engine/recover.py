@@ -5,60 +5,78 @@ It must never guess a status: one that nobody knows is recorded as 255 with an e
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import shutil
+from pathlib import Path
 
 from compose_lite.engine import restart
-from compose_lite.engine.containers import Containers
+from compose_lite.engine.containers import STATUS_UNKNOWN, Containers, cleaning
 from compose_lite.engine.lifecycle import State
+from compose_lite.engine.record import Container
 from compose_lite.errors import Error
 from compose_lite.linux import pidfd
+from compose_lite.runtime.client import UNKNOWN, Adopted
 
-UNKNOWN = 255
+log = logging.getLogger("compose_lite.engine")
 
 
 async def recover(containers: Containers) -> None:
-    folders = containers.folders
-    bundles = folders.run / "c"
-    there = {path.name: path for path in bundles.iterdir()} if bundles.is_dir() else {}
+    """Before the first call is served."""
+    folder = containers.folders.run / "c"
+    bundles = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
     again = []
-    boot = pidfd.boot_id()
     for container in list(containers.all.values()):
-        was = container.state
-        if was is State.REMOVING:
+        if container.state is State.REMOVING:
             container.state = State.DEAD
-        if not (container.running or was is State.RESTARTING):
+        if not (container.running or container.state is State.RESTARTING):
             continue
-        bundle = there.get(container.id)
-        found = (await containers.runtime.adopt([bundle]))[0] if bundle else None
-        if found and found.state == "running" and container.boot == boot:
-            container.pid, container.start_time = found.pid, found.start_time
-            with contextlib.suppress(Error, OSError):
-                await containers.seats.adopt(container, found.pid, tuple(found.keep.values()))
-            containers.resume_health(container)
-            containers.save(container)
-            continue
-        notice = found.exit if found else None
-        container.exit_code = notice.status if notice else container.exit_code if was is State.RESTARTING else UNKNOWN
-        if notice:
-            container.finished, container.oom_killed = notice.at_ns, notice.oom_killed
-        elif was is not State.RESTARTING:
-            container.error = "the engine was not running when this container ended: its exit status is not known"
-        container.state, container.pid = State.EXITED, 0
-        containers.save(container)
-        policy = container.host_config["RestartPolicy"]
-        starts = restart.starts_again(policy, container.exit_code, container.restart_count, container.stopped_by_hand)
-        if starts or restart.starts_with_engine(policy, True, container.stopped_by_hand):
-            again.append(container)
+        async with containers.live(container.id).lock:  # an end that is heard meanwhile comes after
+            bundle = bundles.get(container.id)
+            found = (await containers.runtime.adopt([bundle]))[0] if bundle else None
+            if found and found.state == "running" and container.boot == pidfd.boot_id():
+                await _go_on_with(containers, container, found)
+            elif _record_end(containers, container, found):
+                again.append(container)
     alive = {c.id for c in containers.all.values() if c.running}
-    for name, bundle in there.items():
-        if name not in alive:
-            with contextlib.suppress(Error, OSError):
-                await containers.runtime.adopt([bundle])
-                await containers.runtime.delete(name, bundle)
-            shutil.rmtree(bundle, ignore_errors=True)
-    with contextlib.suppress(Error, OSError):
-        await containers.seats.remove_leftovers(alive)
+    await _remove_leftovers(containers, {id: bundle for id, bundle in bundles.items() if id not in alive}, alive)
     for container in again:
-        with contextlib.suppress(Error, OSError):
+        with cleaning(container, "start after the engine's"):
             await containers.start(container)
+
+
+async def _go_on_with(containers: Containers, container: Container, found: Adopted) -> None:
+    container.pid, container.start_time = found.pid, found.start_time
+    containers.save(container)
+    with cleaning(container, "network of a container of an earlier engine"):
+        await containers.seats.adopt(container, found.pid, tuple(found.keep.values()))
+    containers.resume_health(container)
+
+
+def _record_end(containers: Containers, container: Container, found: Adopted | None) -> bool:
+    """It ended while no engine was there. True: its policy wants it started again."""
+    notice, was_restarting = found.exit if found else None, container.state is State.RESTARTING
+    container.exit_code = notice.status if notice else container.exit_code if was_restarting else UNKNOWN
+    if notice:
+        container.finished, container.oom_killed = notice.at_ns, notice.oom_killed
+    if not (notice.seen if notice else was_restarting):
+        container.error = STATUS_UNKNOWN
+    container.state, container.pid = State.EXITED, 0
+    containers.save(container)
+    policy = container.host_config["RestartPolicy"]
+    starts = restart.starts_again(policy, container.exit_code, container.restart_count, container.stopped_by_hand)
+    return starts or restart.starts_with_engine(policy, True, container.stopped_by_hand)
+
+
+async def _remove_leftovers(containers: Containers, bundles: dict[str, Path], alive: set[str]) -> None:
+    for name, bundle in bundles.items():
+        try:
+            await containers.runtime.adopt([bundle])
+            await containers.runtime.delete(name, bundle)
+        except (Error, OSError):
+            log.exception("leftovers of container %s", name[:12])
+        shutil.rmtree(bundle, ignore_errors=True)
+    containers.preparation.sweep(alive)
+    try:
+        await containers.seats.remove_leftovers(alive)
+    except (Error, OSError):
+        log.exception("leftovers on networks")

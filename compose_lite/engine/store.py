@@ -6,6 +6,7 @@ engine loses nothing. It must never be opened by a second process.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ _MIGRATIONS = (
 
 class Store:
     def __init__(self, path: Path) -> None:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)  # it holds environments and secrets; -wal and -shm take its mode
         self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, a removed container's secrets among it
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

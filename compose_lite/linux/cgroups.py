@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 ROOT = "/sys/fs/cgroup"
 _NOT_CONTROLLERS = ("rw", "ro", "xattr", "release_agent", "clone_children", "cpuset_v2_mode", "noprefix", "favordynmods")
-_OWN_LEAF = "engine"  # the leaf that a delegated engine family sits in; its containers are siblings
+ENGINE, CONTAINERS = "/compose-lite-engine", "/compose-lite"
+OURS = (ENGINE, CONTAINERS)  # what stays of ours when no container is left, until the family ends
+_OWN_LEAF = ENGINE[1:]  # the leaf that a delegated engine family sits in; its containers are siblings
 _layout: Layout | None = None
 
 
@@ -230,6 +232,36 @@ def _ours(folder: str) -> bool:
         return False
 
 
+def settle_in(name: str) -> None:
+    """Moves this process out of its caller's group in every hierarchy, so that the end of a session or CI step does not end it."""
+    where = layout()
+    for base in _bases(where):
+        try:
+            _make_folders(base, name, cpuset=base == where.controllers.get("cpuset"))
+            write_file(f"{base}{name}/cgroup.procs", "0")
+        except OSError:
+            continue  # not ours to make: it stays where it is
+
+
+def leave(*names: str) -> None:
+    """This process ends: out of its group; groups that nobody is in any more go, `names` among them."""
+    for base in _bases(layout()):
+        try:
+            if any(os.path.isdir(base + name) for name in names):
+                write_file(f"{base}/cgroup.procs", "0")
+        except OSError:
+            pass
+        for name in names:
+            try:
+                os.rmdir(base + name)
+            except OSError:
+                pass  # gone, or in use
+
+
+def _bases(where: Layout) -> list[str]:
+    return list(dict.fromkeys([*where.controllers.values(), *([where.unified] if where.unified else [])]))
+
+
 def make(name: str, resources: Mapping[str, Any]) -> tuple[Group, list[str]]:
     """The group `name` (`/compose-lite/<id>`) with its limits, and the limits that cannot be kept, by name."""
     where = layout()
@@ -265,6 +297,9 @@ def _make_folders(base: str, name: str, *, cpuset: bool, enable: bool = False) -
             os.mkdir(folder, 0o755)
         except FileExistsError:
             pass
+        except FileNotFoundError:  # another engine that ended has just removed the folder above
+            os.mkdir(above, 0o755)
+            os.mkdir(folder, 0o755)
         if cpuset:
             _inherit_cpuset(above, folder)
 

@@ -13,6 +13,7 @@ import os
 import signal as signals
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from compose_lite.runtime import messages
 from compose_lite.runtime.config import Launch
 
 ZYGOTE_SOCKET = "zygote.sock"
+UNKNOWN = 255
+_NOTICE_SECONDS = 2.0  # a process is gone: so long its monitor may take to tell
 Stream = Literal["stdout", "stderr"]
 
 
@@ -67,6 +70,7 @@ class ExitNotice:
     status: int
     oom_killed: bool
     at_ns: int
+    seen: bool = True  # False: nobody saw the status, who would have was killed; it is UNKNOWN then
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,7 @@ class _Known:
     monitor_pid: int = 0
     monitor_start_time: int = 0
     pidfd: int = -1
+    told: bool = False  # its end was reported
 
 
 class Runtime:
@@ -159,7 +164,7 @@ class Runtime:
     def __init__(self, sock: socket.socket, exits: Path) -> None:
         self.on_exit: Callable[[ExitNotice], None] = lambda notice: None
         self.on_spawn_exit: Callable[[int, int], None] = lambda pid, status: None
-        self.on_lost: Callable[[], None] = lambda: None  # the zygote is dead; containers run on, make a new Runtime
+        self.on_lost: Callable[[], None] = lambda: None  # the zygote is dead; containers run on: `reconnect`
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._exits_path = exits
@@ -168,6 +173,8 @@ class Runtime:
         self._outbox: deque[tuple[bytes, list[int]]] = deque()
         self._number = 0
         self._known: dict[str, _Known] = {}
+        self._execs: dict[str, tuple[str, int, int]] = {}  # running execs: container, pid, start time
+        self._watches: set[asyncio.Task[None]] = set()
         self._filters: dict[str, str] = {}
         sock.setblocking(False)
         self._exits.setblocking(False)
@@ -185,8 +192,19 @@ class Runtime:
             self._exits.close()
             with contextlib.suppress(FileNotFoundError):
                 self._exits_path.unlink()
+        for watch in self._watches:
+            watch.cancel()
         for known in self._known.values():
-            _close(known)
+            self._forget(known)
+
+    def reconnect(self, sock: socket.socket) -> None:
+        """Goes on with another zygote (`open_zygote`) after `on_lost`; all that is known of containers stays."""
+        sock.setblocking(False)
+        self._sock = sock
+        for _, fds in self._outbox:
+            self._close_all(fds)
+        self._outbox.clear()
+        self._loop.add_reader(sock.fileno(), self._hear_zygote)
 
     # Containers
 
@@ -265,7 +283,14 @@ class Runtime:
         """
         names = ["0", "1", "2"] if fds and not tty else []
         header = {"op": "exec", "id": id, "exec": exec_id, "bundle": str(self._bundle(id)), "names": names, "tty": tty, "console": console}
-        answer, got = await self._ask(header, json.dumps(dict(process)).encode(), list(fds or ()) if names else [])
+        self._execs[exec_id] = (id, 0, 0)  # its end may be heard before its answer is looked at
+        try:
+            answer, got = await self._ask(header, json.dumps(dict(process)).encode(), list(fds or ()) if names else [])
+        except BaseException:
+            self._execs.pop(exec_id, None)
+            raise
+        if exec_id in self._execs:
+            self._execs[exec_id] = (id, answer["pid"], answer["start"])
         return ExecStarted(exec_id, answer["pid"], answer["start"], got[0] if got else None)
 
     async def delete(self, id: str, bundle: Path | None = None) -> None:
@@ -278,7 +303,7 @@ class Runtime:
             await _remove_group(cgroups.Group.of(state["cgroup"]))
         known = self._known.pop(id, None)
         if known is not None:
-            _close(known)
+            self._forget(known)
         remove_bundle(folder)
 
     async def adopt(self, bundles: Iterable[Path]) -> list[Adopted]:
@@ -323,6 +348,54 @@ class Runtime:
         known.pid, known.start_time, known.monitor_pid, known.monitor_start_time = pid, start_time, monitor_pid, monitor_start_time
         with contextlib.suppress(ProcessLookupError):
             known.pidfd = pidfd.open_same(pid, start_time)
+            self._loop.add_reader(known.pidfd, self._saw_end, id, known)
+
+    # The end that nobody reports, as both monitor and zygote were killed
+
+    def _saw_end(self, id: str, known: _Known) -> None:
+        self._loop.remove_reader(known.pidfd)
+        self._loop.call_later(_NOTICE_SECONDS, self._check_end, id, known)
+
+    def _check_end(self, id: str, known: _Known) -> None:
+        if known.told or self._known.get(id) is not known:
+            return
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            state = _state(known.bundle)
+            if pidfd.start_time(state["monitor"]) == state["monitor_start"]:  # it still writes the last of the output
+                self._loop.call_later(_NOTICE_SECONDS, self._check_end, id, known)
+                return
+        self._tell(_exit_file(known.bundle) or ExitNotice(id, None, UNKNOWN, False, time.time_ns(), seen=False))
+
+    async def _watch_exec(self, exec_id: str) -> None:
+        """Of an exec that a killed zygote had started: only that it has ended can be seen."""
+        id, pid, start_time = self._execs.get(exec_id, ("", 0, 0))
+        if not pid:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            fd = pidfd.open_same(pid, start_time)
+            try:
+                while not await _ended(fd, 3600):
+                    pass
+            finally:
+                os.close(fd)
+        self._tell(ExitNotice(id, exec_id, UNKNOWN, False, time.time_ns(), seen=False))
+
+    def _tell(self, notice: ExitNotice) -> None:
+        """Once for each end, whoever reports it."""
+        if notice.exec_id is not None:
+            self._execs.pop(notice.exec_id, None)
+        else:
+            known = self._known.get(notice.id)
+            if known is not None and known.told:
+                return
+            if known is not None:
+                known.told = True
+        self.on_exit(notice)
+
+    def _forget(self, known: _Known) -> None:
+        if known.pidfd >= 0:
+            self._loop.remove_reader(known.pidfd)
+        _close(known)
 
     async def _ask(self, header: dict[str, Any], body: bytes, fds: list[int]) -> tuple[dict[str, Any], list[int]]:
         self._number += 1
@@ -386,7 +459,7 @@ class Runtime:
     def _take(self, found: dict[str, Any], fds: list[int]) -> None:
         if "exit" in found:
             self._close_all(fds)
-            self.on_exit(_notice(found["exit"]))
+            self._tell(_notice(found["exit"]))
         elif "spawn_exit" in found:
             self._close_all(fds)
             self.on_spawn_exit(found["spawn_exit"], found["status"])
@@ -408,7 +481,11 @@ class Runtime:
         self._sock.close()
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(ContainerError("zygote-lost", "the process that starts containers is gone"))
+                answer.set_exception(ContainerError("zygote-lost", "the process that starts containers was killed; try again"))
+        for exec_id in self._execs:
+            watch = self._loop.create_task(self._watch_exec(exec_id))
+            self._watches.add(watch)
+            watch.add_done_callback(self._watches.discard)
         self.on_lost()
 
     def _hear_exits(self) -> None:
@@ -418,7 +495,7 @@ class Runtime:
             except OSError:
                 return
             with contextlib.suppress(ValueError, KeyError):
-                self.on_exit(_notice(json.loads(data)))
+                self._tell(_notice(json.loads(data)))
 
     async def _connect_monitor(self, id: str) -> socket.socket:
         path = str(self._bundle(id) / "ctl")
@@ -438,6 +515,8 @@ class Runtime:
 
     async def _adopt(self, bundle: Path) -> Adopted:
         id = bundle.name
+        if id in self._known:
+            self._forget(self._known[id])
         self._known[id] = _Known(bundle)
         try:
             state = _state(bundle)
@@ -484,7 +563,7 @@ def _raise_error(found: dict[str, Any], fds: list[int]) -> None:
 
 
 def _notice(found: Mapping[str, Any]) -> ExitNotice:
-    return ExitNotice(found["id"], found.get("exec"), found["status"], bool(found.get("oom")), found["at"])
+    return ExitNotice(found["id"], found.get("exec"), found["status"], bool(found.get("oom")), found["at"], bool(found.get("seen", True)))
 
 
 def _state(bundle: Path) -> dict[str, Any]:
@@ -562,9 +641,10 @@ def remove_bundle(folder: Path) -> None:
         folder.rmdir()
 
 
-def open_zygote(run: Path) -> socket.socket:
+def open_zygote(run: Path, network: int | None = None) -> socket.socket:
     """A connection to the zygote of this run folder: the one that lives and speaks our version, else a new one.
 
+    network: the network namespace that a new one is to stand in, when it is not ours (rootless).
     The new one is a fresh, isolated interpreter, so that neither this process's memory nor its environment is in it.
     """
     with contextlib.suppress(OSError):
@@ -580,11 +660,19 @@ def open_zygote(run: Path) -> socket.socket:
     with theirs:
         program = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); import compose_lite.runtime.zygote as z; z.serve()"
         theirs.set_inheritable(True)
-        os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", "-c", program, str(theirs.fileno()), str(run)],
-            {},
-            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
-            setsid=True,
-        )
+        inherited = [os.dup(network)] if network is not None else []
+        try:
+            for fd in inherited:
+                os.set_inheritable(fd, True)
+            pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", "-c", program, str(theirs.fileno()), str(run), *map(str, inherited)],
+                {},
+                file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
+                setsid=True,
+            )
+        finally:
+            for fd in inherited:
+                os.close(fd)
+        os.waitpid(pid, 0)  # it goes on as a fork, which is nobody's zombie
     return ours

@@ -326,10 +326,10 @@ class Monitor:
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def record_exit(bundle: str, state: Mapping[str, Any], status: int) -> None:
+def record_exit(bundle: str, state: Mapping[str, Any], status: int, *, seen: bool = True) -> None:
     """exit.json first, then the notice: whoever is told finds it on disk."""
     oom = cgroups.Group.of(state["cgroup"]).oom_kills() > 0
-    document = {"id": state["id"], "status": status, "oom": oom, "at": time.time_ns()}
+    document = {"id": state["id"], "status": status, "oom": oom, "at": time.time_ns()} | ({} if seen else {"seen": False})
     container.write_json(bundle, "exit.json", document)
     try:
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)

@@ -34,13 +34,14 @@ _MOST_STRAYS, _STRAY_NS = 1024, 5 * 10**9
 class _Held:
     """What the zygote knows of one container: enough to replace its monitor."""
 
-    __slots__ = ("bundle", "id", "monitor", "outputs", "pid", "status")
+    __slots__ = ("bundle", "id", "monitor", "outputs", "pid", "seen", "status")
 
     def __init__(self, id: str, bundle: str, monitor_pid: int) -> None:
         self.id, self.bundle, self.monitor = id, bundle, monitor_pid
         self.pid = 0
         self.outputs: list[int] = []
         self.status: int | None = None  # of the first process, once it fell to us and ended
+        self.seen = True  # whether that status is known
 
 
 class _Asked:
@@ -66,6 +67,7 @@ class Zygote:
         self.report.setblocking(False)  # its end for the children stays blocking
         self.signals = _child_signals()
         self.listener = unix.listen(f"{run}/{_SOCKET_NAME}")
+        self.socket_inode = os.stat(f"{run}/{_SOCKET_NAME}").st_ino
         for fd in (self.report.fileno(), self.signals, self.listener.fileno()):
             self.epoll.register(fd, select.EPOLLIN)
         self._add(sock)
@@ -87,8 +89,9 @@ class Zygote:
                     self._reap()
                 elif fd == self.listener.fileno():
                     self._add(unix.accept(self.listener))
-        try:
-            os.unlink(f"{self.run}/{_SOCKET_NAME}")
+        try:  # unless a later zygote has its own there
+            if os.stat(f"{self.run}/{_SOCKET_NAME}").st_ino == self.socket_inode:
+                os.unlink(f"{self.run}/{_SOCKET_NAME}")
         except OSError:
             pass
 
@@ -233,7 +236,7 @@ class Zygote:
         self.orphans[held.pid] = held
         held.status = self._stray(held.pid)
         if held.status is None and not pidfd.start_time(held.pid):
-            held.status = monitor.UNKNOWN  # the monitor reaped it and was killed before it could say
+            held.status, held.seen = monitor.UNKNOWN, False  # the monitor reaped it and was killed before it could say
         self._replace_monitor(held)
 
     def _replace_monitor(self, held: _Held) -> None:
@@ -255,7 +258,7 @@ class Zygote:
         _close_all(held)
         try:
             state = messages.decode(container.read_state(held.bundle))
-            monitor.record_exit(held.bundle, state, held.status)
+            monitor.record_exit(held.bundle, state, held.status, seen=held.seen)
         except (OSError, ValueError, KeyError):
             pass  # the bundle was deleted meanwhile
 
@@ -422,11 +425,18 @@ def main(sock: socket.socket | _socket.socket, run: str) -> NoReturn:
     status = 1
     try:
         Zygote(own, run).serve()
+        cgroups.leave(*cgroups.OURS)
         status = 0
     finally:
         _end(status)
 
 
 def serve() -> NoReturn:
-    """A fresh interpreter's start: `... <descriptor> <run folder>`."""
+    """A fresh interpreter's start: `... <descriptor> <run folder> [<network namespace>]`. The caller waits for its fork only."""
+    if os.fork():
+        os._exit(0)
+    if len(sys.argv) > 3:
+        from compose_lite.linux import namespaces
+
+        namespaces.setns(int(sys.argv[3]), namespaces.NEWNET)
     main(_socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
