@@ -1,0 +1,162 @@
+"""An engine of a test's own: its commands, its processes by role, and what of it is on the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from compose_lite.linux import nf_tables as nft
+from compose_lite.linux.netlink import Route
+
+
+class Engine:
+    """Started by its first command; everything is below `base`."""
+
+    def __init__(self, base: Path, idle: float = 60) -> None:
+        self.base = base
+        self.project = base / "project"
+        self.project.mkdir(parents=True)
+        self.env = {
+            **{key: value for key, value in os.environ.items() if key != "COMPOSE_LITE_ENGINE"},
+            "COMPOSE_LITE_RUN_DIR": f"{base}/run",
+            "COMPOSE_LITE_DATA_DIR": f"{base}/data",
+            "COMPOSE_LITE_IDLE": str(idle),
+            "COMPOSE_PROJECT_NAME": base.name.replace("_", "-").lower(),
+        }
+
+    def spec(self, text: str) -> None:
+        (self.project / "compose.yaml").write_text(text)
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "compose_lite", *args]
+        null, pipe = subprocess.DEVNULL, subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.project, env=self.env, text=True, stdin=null, stdout=pipe, stderr=pipe)
+
+    def run(self, *args: str, code: int | None = 0) -> str:
+        process = self.start(*args)
+        out, err = process.communicate(timeout=60)
+        assert code is None or process.returncode == code, f"{args}: {process.returncode}\n{out}\n{err}"
+        return out
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """`ps -a` by service."""
+        lines = self.run("ps", "-a", "--format", "json").splitlines()
+        return {row["Service"]: row for row in map(json.loads, lines)}
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = json.loads(self.run("container", "inspect", self.rows()[service]["ID"]))
+        return found[0]
+
+    # Processes
+
+    def processes(self) -> dict[int, str]:
+        """Pid → name of all processes with our run folder in their environment (containers have none of it)."""
+        found = {}
+        wanted = f"COMPOSE_LITE_RUN_DIR={self.base}/run".encode()
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found[int(entry.name)] = (entry / "comm").read_text().strip()
+            except OSError:
+                continue
+        return found
+
+    def engine(self) -> int:
+        """The process that listens on the engine's socket."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(f"{self.base}/run/engine.sock")
+            return int(struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+
+    def zygotes(self) -> list[int]:
+        """A zygote that an engine had to start has no environment, so its socket tells."""
+        found = [pid for pid, name in self.processes().items() if name == "cl-zygote"]
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+                probe.connect(f"{self.base}/run/zygote.sock")
+                found.append(int(struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]))
+        except OSError:
+            pass
+        return sorted(set(found))
+
+    def monitor(self, service: str) -> int:
+        state = self.base / "run/c" / self.inspect(service)["Id"] / "state.json"
+        return int(json.loads(state.read_text())["monitor"])
+
+    def kill(self, *pids: int) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not any(alive(pid) for pid in pids))
+
+    def close(self) -> None:
+        self.run("down", "-v", "-t", "0", code=None)
+        for pid in [*self.processes(), *self.zygotes()]:
+            if alive(pid):
+                os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not self.processes() and not self.zygotes(), 20)
+        subprocess.run(["rm", "-rf", str(self.base)], check=False)
+
+    # The machine
+
+    def on_the_machine(self, ids: set[str]) -> dict[str, list[str]]:
+        """What there is of ours, by kind. ids: of our containers and networks."""
+        short = {id[:12] for id in ids}
+        with Route() as route:
+            links = [name for name in route.links() if any(part in name for part in short)]
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.base) in line]
+        sockets = [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if str(self.base) in line]
+        return {
+            "processes": [f"{pid} {name}" for pid, name in self.processes().items()] + [f"{pid} zygote" for pid in self.zygotes()],
+            "mounts": mounts,
+            "interfaces": links,
+            "cgroups": _groups(ids),
+            "sockets": sockets,
+            "rules": _rules(short),
+            "run folder": sorted(str(path) for path in (self.base / "run").rglob("*") if path.suffix in (".sock", ".json")),
+        }
+
+
+def _groups(ids: set[str]) -> list[str]:
+    """Groups of our containers, and the common ones where nobody else is in them."""
+    found = []
+    top = Path("/sys/fs/cgroup")
+    for folder in [*top.glob("compose-lite*"), *top.glob("*/compose-lite*")]:
+        if folder.name not in ("compose-lite", "compose-lite-engine"):
+            continue
+        below = [path for path in folder.iterdir() if path.is_dir()]
+        found += [str(path) for path in below if path.name in ids]
+        if not below and not (folder / "cgroup.procs").read_text().split():
+            found.append(str(folder))
+    return found
+
+
+def _rules(short: set[str]) -> list[str]:
+    with nft.Netfilter() as netfilter:
+        tables = [table for family in (nft.FAMILY_IP, nft.FAMILY_IP6) for table in netfilter.tables(family)]
+        notes = []
+        if netfilter.has_chain(nft.FAMILY_IP, "filter", "DOCKER-USER"):
+            notes = [note for _, note in netfilter.rules(nft.FAMILY_IP, "filter", "DOCKER-USER") if note]
+    return [name for name in [*tables, *notes] if any(part in name for part in short)]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, f"not within {seconds:g} s"
+        time.sleep(0.03)
+    return found
