@@ -32,6 +32,22 @@ def is_zombie(pid: int) -> bool:
     return stat[stat.rindex(b")") + 2 :][:1] in (b"Z", b"X")
 
 
+def zombie_status(pid: int) -> int | None:
+    """Exit status (128+n for signal n) of a process that has ended and was not reaped yet; None when it is not that.
+
+    proc(5), field 52 of stat, which only those may read who may trace the process: as root of the machine always.
+    """
+    try:
+        stat = read_file(f"/proc/{pid}/stat")
+    except OSError:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    if fields[0] not in (b"Z", b"X") or os.geteuid() != 0:
+        return None
+    status = int(fields[49])
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
 def open_pidfd(pid: int) -> int:
     return os.pidfd_open(pid)
 

@@ -21,6 +21,8 @@ import signal
 import socket
 import time
 
+from compose_lite.linux import cgroups
+
 VERSION = 1
 CHUNK = 1 << 18
 BACKLOG = 1 << 20  # bytes waiting for a slow side before we stop reading the other
@@ -59,6 +61,7 @@ class Forwarder:
         self.poll = select.epoll()
         self.handlers: dict[int, object] = {}
         self.swept = time.monotonic()
+        self.served = False  # an engine was connected and left
         self._watch(control, select.EPOLLIN, self._accept_engine)
 
     def _watch(self, sock: socket.socket, events: int, handler: object) -> None:
@@ -85,7 +88,7 @@ class Forwarder:
             now = time.monotonic()
             if self.ports or self.engines:
                 idle_since = now
-            elif now - idle_since > 5.0:
+            elif self.served or now - idle_since > 5.0:  # an engine that starts it needs a moment to connect
                 return
             if now - self.swept > 10:
                 self.swept = now
@@ -105,6 +108,7 @@ class Forwarder:
             data, fds = b"", []
         if not data:
             self.engines.discard(engine)
+            self.served = True
             self._forget(engine)
             return
         try:
@@ -286,4 +290,11 @@ def main(fds: list[int], _args: list[str]) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    Forwarder(socket.socket(fileno=fds[0])).run()
+    control = socket.socket(fileno=fds[0])
+    path = control.getsockname()
+    inode = os.stat(path).st_ino
+    Forwarder(control).run()
+    with contextlib.suppress(OSError):  # unless a later forwarder has its own there
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
+    cgroups.leave(*cgroups.OURS)

@@ -242,8 +242,10 @@ class Publisher:
         attempt = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
             await loop.sock_connect(attempt, str(self._control))
-        except OSError:
+        except OSError as error:
             attempt.close()
+            if error.errno == errno.ECONNREFUSED:  # a killed one's
+                self._control.unlink(missing_ok=True)
             if not start:
                 return False
             await self._start()

@@ -364,7 +364,10 @@ class Runtime:
             if pidfd.start_time(state["monitor"]) == state["monitor_start"]:  # it still writes the last of the output
                 self._loop.call_later(_NOTICE_SECONDS, self._check_end, id, known)
                 return
-        self._tell(_exit_file(known.bundle) or ExitNotice(id, None, UNKNOWN, False, time.time_ns(), seen=False))
+        found = _exit_file(known.bundle)
+        if found is None and pidfd.start_time(known.pid) == known.start_time:
+            found = _unreaped(id, known.pid)
+        self._tell(found or ExitNotice(id, None, UNKNOWN, False, time.time_ns(), seen=False))
 
     async def _watch_exec(self, exec_id: str) -> None:
         """Of an exec that a killed zygote had started: only that it has ended can be seen."""
@@ -524,6 +527,8 @@ class Runtime:
             return Adopted(id, bundle, "lost", exit=_exit_file(bundle))
         ended = _exit_file(bundle)
         alive = state["boot"] == pidfd.boot_id() and pidfd.start_time(state["pid"]) == state["start"]
+        if ended is None and alive and pidfd.is_zombie(state["pid"]):
+            alive, ended = False, _unreaped(id, state["pid"])
         if ended is not None or not alive:
             return Adopted(id, bundle, "exited" if ended else "lost", exit=ended)
         self._learn(id, state["pid"], state["start"], state["monitor"], state["monitor_start"])
@@ -575,6 +580,12 @@ def _exit_file(bundle: Path) -> ExitNotice | None:
         return _notice({"id": bundle.name} | messages.decode((bundle / "exit.json").read_bytes()))
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _unreaped(id: str, pid: int) -> ExitNotice | None:
+    """Of a process whose monitor and zygote were killed: what the kernel still knows."""
+    status = pidfd.zombie_status(pid)
+    return None if status is None else ExitNotice(id, None, status, False, time.time_ns())
 
 
 def _close(known: _Known) -> None:

@@ -23,9 +23,9 @@ def zygote(tmp_path: Path) -> Iterator[Zygote]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     made = Zygote(theirs, str(tmp_path))  # type: ignore[arg-type]
     yield made
-    for fd in (made.signals, made.epoll.fileno()):
-        os.close(fd)
-    for sock in (ours, made.report, made.report_end, made.listener):
+    made.epoll.close()
+    os.close(made.signals)
+    for sock in (ours, theirs, made.report, made.report_end, made.listener):
         sock.close()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.engines import Engine, eventually
+from tests.system.engines import Engine
 
 pytestmark = [pytest.mark.system, pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 SPEC = """
@@ -52,6 +53,13 @@ def ids(engine: Engine) -> set[str]:
     return {*containers, *networks}
 
 
+def expect_nothing(engine: Engine, ours: set[str], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while left := {kind: found for kind, found in engine.on_the_machine(ours).items() if found}:
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
+
+
 def test_nothing_is_left(engine: Engine) -> None:
     engine.run("up", "-d", "--wait")
     ours = ids(engine)
@@ -60,7 +68,7 @@ def test_nothing_is_left(engine: Engine) -> None:
     engine.run("exec", "-T", "web", "true")
     engine.run("run", "--rm", "-T", "beside", "true")
     engine.run("down", "-v", "-t", "0")
-    eventually(lambda: not any(engine.on_the_machine(ours).values()) or None, 20)
+    expect_nothing(engine, ours)
     state = (engine.base / "data/state.db").read_bytes()
     assert b"bm90IHRvIGJlIGZvdW5k" not in state and b"not to be found" not in state
     assert (engine.base / "data/state.db").stat().st_mode & 0o777 == 0o600
@@ -77,4 +85,4 @@ def test_nothing_is_left_after_a_crash(engine: Engine) -> None:
     rows = engine.rows()
     assert {row["State"] for row in rows.values()} == {"exited"}
     engine.run("down", "-v", "-t", "0")
-    eventually(lambda: not any(engine.on_the_machine(ours).values()) or None, 20)
+    expect_nothing(engine, ours)
