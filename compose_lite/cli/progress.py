@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
+from compose_lite.cli.buildview import BuildView
 from compose_lite.cli.context import Context
 
 _RESET, _GREEN, _RED, _BLUE = "\033[0m", "\033[32m", "\033[31m", "\033[34m"
@@ -15,9 +17,11 @@ _SIGNS = {"done": "✔", "failed": "✘", "working": "⠿"}
 class Plain:
     """One line a change of state."""
 
-    def __init__(self, out: TextIO, *, prefix: str = "") -> None:
+    def __init__(self, out: TextIO, build_out: TextIO | None = None, *, prefix: str = "") -> None:
         self.out, self.prefix = out, prefix
         self._last: dict[str, str] = {}
+        self._builds = BuildView()
+        self._build_out = build_out or out
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         if self._last.get(kind + name) != status:
@@ -28,6 +32,10 @@ class Plain:
     def output(self, name: str, text: str) -> None:
         self.out.write("".join(f"{name}  | {line}\n" for line in text.splitlines()))
         self.out.flush()
+
+    def build(self, service: str, event: Mapping[str, Any]) -> None:
+        self._build_out.write(self._builds.text(service, event))
+        self._build_out.flush()
 
     def warn(self, text: str) -> None:
         self.out.write(f"WARN: {text}\n")
@@ -55,12 +63,15 @@ class Quiet(Plain):
     def output(self, name: str, text: str) -> None:
         pass
 
+    def build(self, service: str, event: Mapping[str, Any]) -> None:
+        pass
+
 
 class Live(Plain):
     """A block of lines on a terminal, redrawn in place."""
 
-    def __init__(self, out: TextIO, *, colour: bool, height: int, prefix: str = "") -> None:
-        super().__init__(out, prefix=prefix)
+    def __init__(self, out: TextIO, build_out: TextIO | None = None, *, colour: bool, height: int, prefix: str = "") -> None:
+        super().__init__(out, build_out, prefix=prefix)
         self._rows: dict[str, tuple[str, str, str, float, float]] = {}
         self._drawn = 0
         self._colour, self._height = colour, height
@@ -76,6 +87,11 @@ class Live(Plain):
     def output(self, name: str, text: str) -> None:
         self._erase()
         super().output(name, text)
+        self._draw()
+
+    def build(self, service: str, event: Mapping[str, Any]) -> None:
+        self._erase()
+        super().build(service, event)
         self._draw()
 
     def warn(self, text: str) -> None:
@@ -107,8 +123,8 @@ class Live(Plain):
         self._drawn = 0
 
 
-def progress(context: Context, *, quiet: bool = False) -> Plain:
-    """The right one for the terminal, --progress and --ansi."""
+def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None = None) -> Plain:
+    """The right one for the terminal, --progress and --ansi. build_out: where builds are shown, stderr unless said."""
     import os
 
     kind, terminal = context.options.progress, context.err.isatty()
@@ -116,10 +132,10 @@ def progress(context: Context, *, quiet: bool = False) -> Plain:
     if quiet or kind == "quiet":
         return Quiet(context.err)
     if kind == "json":
-        return Json(context.err, prefix=prefix)
+        return Json(context.err, build_out, prefix=prefix)
     dumb = context.environ.get("TERM", "dumb") == "dumb" or bool(context.environ.get("CI"))
     if kind == "tty" or (kind == "auto" and terminal and not dumb and context.options.ansi != "never"):
         height = os.get_terminal_size(2).lines if terminal else 24
         colour = context.options.ansi != "never" and not context.environ.get("NO_COLOR")
-        return Live(context.err, colour=colour, height=height, prefix=prefix)
-    return Plain(context.err, prefix=prefix)
+        return Live(context.err, build_out, colour=colour, height=height, prefix=prefix)
+    return Plain(context.err, build_out, prefix=prefix)

@@ -20,6 +20,7 @@ import pydantic_core
 from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, frame
 from compose_lite.engine import archive, differences, documents, events, execs, logs, usage
 from compose_lite.engine import volumes as volume_rules
+from compose_lite.engine.builds import Builds
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.execs import Execs, Pipes, pump_out, write_all
 from compose_lite.engine.images import Images
@@ -39,7 +40,7 @@ class Routes:
     def __init__(self, containers: Containers, execs: Execs, images: Images, server: Callable[[], Server], engine_id: str) -> None:
         self.containers, self.execs, self.images, self.server, self.engine_id = containers, execs, images, server, engine_id
         self.bus, self.networks, self.volumes = containers.bus, containers.networks, containers.volumes
-        self.builds: Callable[[Request], Awaitable[Any]] | None = None
+        self.builds = Builds(containers, images)
 
     async def __call__(self, request: Request) -> Any:
         found = _VERSION.fullmatch(request.path)
@@ -520,10 +521,12 @@ def _image(name: str) -> Handler:
     return handle
 
 
-async def _build(routes: Routes, request: Request) -> Any:
-    if routes.builds is None:
-        raise EngineError("this engine cannot build", http_status=501)
-    return await routes.builds(request)
+async def _build(routes: Routes, request: Request) -> None:
+    await routes.builds.classic(request)
+
+
+async def _build_ours(routes: Routes, request: Request) -> None:
+    await routes.builds.ours(request)
 
 
 async def _no_plugins(routes: Routes, request: Request) -> list[Document]:
@@ -580,6 +583,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("DELETE", "/images/{name+}", _image("remove")),
     ("POST", "/build", _build),
     ("POST", "/build/prune", Routes.prune_builds),
+    ("POST", "/compose-lite/v1/build", _build_ours),
     ("GET", "/networks", Routes.list_networks),
     ("POST", "/networks/create", Routes.create_network),
     ("POST", "/networks/prune", Routes.prune_networks),

@@ -55,10 +55,22 @@ class Unpacked:
         self.notices[text] = self.notices.get(text, 0) + 1
 
 
-def unpack(stream: IO[bytes], target: Path, *, progress: Callable[[int], None] | None = None) -> Unpacked:
-    """Fills the folder (which exists, is empty or holds what is to be added to) from an uncompressed tar stream."""
-    with _Extraction(target) as extraction:
+def unpack(
+    stream: IO[bytes],
+    target: Path,
+    *,
+    progress: Callable[[int], None] | None = None,
+    owner: tuple[int, int] | None = None,
+    whiteouts: bool = True,
+) -> Unpacked:
+    """Fills the folder (which exists, is empty or holds what is to be added to) from an uncompressed tar stream.
+
+    owner: uid and gid that everything gets. whiteouts: False for an archive that is no layer, where `.wh.x` is a file like any other.
+    """
+    with _Extraction(target, whiteouts) as extraction:
         for entry, body in tarstream.entries(stream):
+            if owner is not None:
+                entry.uid, entry.gid = owner
             extraction.add(entry, body)
             if progress:
                 progress(entry.size)
@@ -67,7 +79,8 @@ def unpack(stream: IO[bytes], target: Path, *, progress: Callable[[int], None] |
 
 
 class _Extraction:
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, whiteouts: bool = True) -> None:
+        self._whiteouts = whiteouts
         self._root = os.open(target, _FOLDER)
         self._parent = ("", os.dup(self._root))
         self._known: set[str] = {""}  # paths that are folders for certain, not links
@@ -92,7 +105,7 @@ class _Extraction:
             return
         name = parts[-1]
         folder, fd = self._enter("/".join(parts[:-1]))
-        if name.startswith(_WHITEOUT):
+        if self._whiteouts and name.startswith(_WHITEOUT):
             self._whiteout(name, fd)
             return
         path = f"{folder}/{name}" if folder else name

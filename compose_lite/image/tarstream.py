@@ -124,6 +124,11 @@ def entries(stream: IO[bytes]) -> Iterator[tuple[Entry, Body]]:
         body_of.skip()
 
 
+def is_header(block: bytes) -> bool:
+    """Whether an archive can begin with this block."""
+    return len(block) == BLOCK and block != bytes(BLOCK) and _sum_fits(block)
+
+
 def _sum_fits(block: bytes) -> bool:
     wanted = _number(block[148:156])
     unsigned = sum(block) - sum(block[148:156]) + 8 * 32

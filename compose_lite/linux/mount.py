@@ -91,6 +91,11 @@ def pivot_root(new: str, old: str) -> None:
     syscall("pivot_root", os.fsencode(new), os.fsencode(old))
 
 
+def move_mount(fd: int, target: str) -> None:
+    """Puts a detached mount (of open_tree(2) or fsmount(2)) on the target; a link there is followed."""
+    syscall("move_mount", fd, b"", _AT_FDCWD, os.fsencode(target), 0x04 | 0x10)  # F_EMPTY_PATH, T_SYMLINKS
+
+
 def set_attributes(target: str, attributes: int, *, recursive: bool = False, follow: int = _AT_FDCWD) -> None:
     """mount_setattr(2): only adds, so what is locked in a user namespace stays and is no error. ENOSYS before 5.12."""
     attr = _MountAttr(attr_set=attributes)

@@ -7,6 +7,10 @@ import os
 
 from compose_lite.linux.syscall import syscall
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NO_MAGICLINKS, NO_SYMLINKS, BENEATH, IN_ROOT = 0x02, 0x04, 0x08, 0x10
 _MOST_LINKS = 40
 
@@ -26,8 +30,11 @@ def open_path(root: int, path: str) -> int:
     return openat2(root, path or ".", os.O_PATH)
 
 
-def make_folders(root: int, path: str, mode: int = 0o755) -> int:
-    """mkdir -p inside the root: O_PATH of the folder. Links in the way are followed inside the root, a dangling one's target is made."""
+def make_folders(root: int, path: str, mode: int = 0o755, made: Callable[[int, str], object] | None = None) -> int:
+    """mkdir -p inside the root: O_PATH of the folder. Links in the way are followed inside the root, a dangling one's target is made.
+
+    made: is told of each new folder (descriptor of the one it is in, name).
+    """
     try:
         return openat2(root, path or ".", os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
@@ -52,6 +59,8 @@ def make_folders(root: int, path: str, mode: int = 0o755) -> int:
                 continue
             try:
                 os.mkdir(part, mode, dir_fd=here)
+                if made:
+                    made(here, part)
             except FileExistsError:
                 pass
             done.append(part)

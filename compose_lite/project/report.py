@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 
 class Report(Protocol):
-    """kind: Container, Network, Volume, Image; status: Docker Compose's words (Creating, Created, Started, Healthy ...)."""
+    """kind: Container, Network, Volume, Image; status: Docker Compose's words (Creating, Created, Started, Healthy ...).
+
+    build: an event of a service's build, as the engine tells it.
+    """
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None: ...
     def output(self, name: str, text: str) -> None: ...
+    def build(self, service: str, event: Mapping[str, Any]) -> None: ...
     def warn(self, text: str) -> None: ...
 
 
@@ -20,6 +25,9 @@ class Silent:
         pass
 
     def output(self, name: str, text: str) -> None:
+        pass
+
+    def build(self, service: str, event: Mapping[str, Any]) -> None:
         pass
 
     def warn(self, text: str) -> None:

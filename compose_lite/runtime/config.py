@@ -5,6 +5,7 @@ Zygote, monitor and init read the JSON form and never import this file (dataclas
 
 Conventions inside `config`:
 - `linux.namespaces[].path` may be `fd:<name>`: the descriptor of that name handed to `Runtime.create` (`fd:netns`).
+- a mount's `source` may be `fd:<name>`: a detached mount (open_tree(2)) that is moved to its destination.
 - no `network` entry: the caller's own network namespace (`network_mode: host`); likewise for pid, ipc, uts, cgroup.
 - `root.path` is the mount point; with an `overlay` it may be left out (then `<bundle>/rootfs`).
 - `mounts` are made in order. The first `mounts_at_create` of them when the container is created, the others only when it

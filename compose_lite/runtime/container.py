@@ -42,6 +42,9 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
     config = launch["config"]
     linux = config.get("linux") or {}
     born.keep = {name[5:]: fd for name, fd in fds.items() if name.startswith("keep:")}
+    for entry in config.get("mounts") or ():
+        if str(entry.get("source") or "").startswith("fd:"):
+            entry["fd"] = fds[entry["source"][3:]]
     resources = linux.get("resources") or {}
     name = linux.get("cgroupsPath") or f"{launch['cgroup_parent'].rstrip('/')}/{launch['id']}"
     born.group, born.unmet = cgroups.make("/" + name.strip("/"), resources)

@@ -53,6 +53,9 @@ class Root:
         kind, source, destination = entry.get("type") or "none", entry.get("source"), entry["destination"]
         if options.copy_up:
             raise ValueError(f"mount option tmpcopyup of {destination} is not supported")
+        if entry.get("fd") is not None:
+            self._attach(int(entry["fd"]), destination, options)
+            return
         target = self._target(destination, source if options.flags & mounts.BIND else None)
         try:
             place = f"/proc/self/fd/{target}"
@@ -91,6 +94,22 @@ class Root:
             here = f"/proc/self/fd/{above}"
             if options.propagation:
                 mounts.mount(None, here, None, options.propagation)
+            mounts.restrict(here, options.flags, recursive=options.recursive)
+        finally:
+            os.close(above)
+
+    def _attach(self, fd: int, destination: str, options: mounts.Options) -> None:
+        """A detached mount that somebody outside has prepared, moved to its place."""
+        target = self._target(destination, f"/proc/self/fd/{fd}")
+        try:
+            self._refuse_inside_proc(os.readlink(f"/proc/self/fd/{target}"))
+            mounts.move_mount(fd, f"/proc/self/fd/{target}")
+        finally:
+            os.close(target)
+        above = openat2.open_path(self.fd, destination)
+        try:
+            here = f"/proc/self/fd/{above}"
+            mounts.mount(None, here, None, mounts.PRIVATE | mounts.REC)
             mounts.restrict(here, options.flags, recursive=options.recursive)
         finally:
             os.close(above)

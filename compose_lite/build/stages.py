@@ -1,0 +1,656 @@
+"""What the stages of a Dockerfile mean once the base images' configurations are known. Pure.
+
+`Planner.plan` turns one stage into operations on files, the image's configuration and its history: scopes of ARG,
+environment, expansion of words, ONBUILD, what resets what. Nothing is read or run here; errors carry their place.
+Reference: https://docs.docker.com/reference/dockerfile/ and what BuildKit makes of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import posixpath
+import re
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compose_lite.build import operations as ops
+from compose_lite.build.dockerfile import instructions as ins
+from compose_lite.build.dockerfile import lines, parse, words
+from compose_lite.build.dockerfile.instructions import Instruction, Stage
+from compose_lite.build.dockerfile.lines import Line
+from compose_lite.build.operations import CONTEXT, SCRATCH, Operation, Source
+from compose_lite.errors import BuildError, ImageError, nearest
+from compose_lite.image import reference
+from compose_lite.image.manifest import DEFAULT_PATH, Platform, host_platform, parse_platform
+from compose_lite.units import format_duration
+
+Document = dict[str, Any]
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+_PREDEFINED = frozenset(name for proxy in PROXIES for name in (proxy, proxy.lower()))
+_SHELL = ("/bin/sh", "-c")
+_EPOCH = "SOURCE_DATE_EPOCH"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the build is asked for beside the Dockerfile. contexts: names of the additional contexts."""
+
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    platform: Platform = field(default_factory=host_platform)
+    build_platform: Platform = field(default_factory=host_platform)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    contexts: frozenset[str] = frozenset()
+    network: str = "default"
+    entitlements: frozenset[str] = frozenset()
+    prefix: str = ""
+    """What stands in front of a stage's name when several builds are shown together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the history; operation: whose layer it tells of, None for none."""
+
+    created_by: str
+    operation: ops.Number | None = None
+
+
+@dataclass(slots=True)
+class Base:
+    """What a stage begins with: an image's whole configuration, and what only a stage before it can hand on."""
+
+    image: Document
+    history: list[Document | Entry] = field(default_factory=list)
+    env: dict[str, str] | None = None
+    args: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class StagePlan:
+    """A stage as it is to be made. image: the configuration without rootfs and history."""
+
+    index: int
+    name: str
+    source: Source
+    image: Document
+    history: list[Document | Entry]
+    env: dict[str, str]
+    args: list[tuple[str, str | None]]
+    operations: list[Operation] = field(default_factory=list)
+    titles: dict[ops.Number, str] = field(default_factory=dict)
+    base_title: str = ""
+    needs: set[int] = field(default_factory=set)
+
+    @property
+    def as_base(self) -> Base:
+        return Base(self.image, list(self.history), dict(self.env), list(self.args))
+
+
+def scratch_base(platform: Platform) -> Base:
+    image: Document = {"architecture": platform.architecture, "os": platform.os, "config": {}}
+    if platform.variant:
+        image["variant"] = platform.variant
+    return Base(image)
+
+
+def image_base(config: Mapping[str, Any]) -> Base:
+    """An image's configuration as a base; its history goes on."""
+    kept = {k: copy.deepcopy(v) for k, v in config.items() if k in ("architecture", "os", "variant", "os.version", "os.features", "author")}
+    kept["config"] = copy.deepcopy(dict(config.get("config") or {}))
+    return Base(kept, [dict(entry) for entry in config.get("history") or ()])
+
+
+class Planner:
+    """One Dockerfile and what is wished of it."""
+
+    def __init__(self, dockerfile: parse.Dockerfile, wishes: Wishes) -> None:
+        self.file, self.wishes = dockerfile, wishes
+        self._names = {stage.name: stage.index for stage in dockerfile.stages if stage.name}
+        self.target = self._find_target()
+        self.globals, self._defaults = self._evaluate_globals()
+
+    def _find_target(self) -> int:
+        wanted, stages = self.wishes.target.lower(), self.file.stages
+        if not wanted:
+            return len(stages) - 1
+        hits = [stage.index for stage in stages if stage.name == wanted]
+        if hits:
+            return hits[-1]
+        if wanted.isdigit() and int(wanted) < len(stages):
+            return int(wanted)
+        hint = nearest(wanted, [stage.name for stage in stages if stage.name])
+        raise BuildError("build-target", f'target stage "{self.wishes.target}" could not be found', remedy=hint)
+
+    def _evaluate_globals(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The ARGs in front of the first FROM, with the given values and with their defaults alone."""
+        host, wanted = self.wishes.build_platform, self.wishes.platform
+        found: dict[str, str] = {}
+        for name, platform in (("BUILD", host), ("TARGET", wanted)):
+            found |= {f"{name}PLATFORM": str(platform), f"{name}OS": platform.os, f"{name}ARCH": platform.architecture}
+            found |= {f"{name}VARIANT": platform.variant, f"{name}OSVERSION": ""}
+        found["TARGETSTAGE"] = self.file.stages[self.target].name or "default"
+        found |= {name: value for name, value in self.wishes.args.items() if name in found}
+        defaults = dict(found)
+        for arg in self.file.globals:
+            for name, default in arg.items:
+                try:
+                    if default is not None:
+                        defaults[name] = words.expand(default, defaults, self._rules).text
+                        found[name] = words.expand(default, found, self._rules).text
+                except BuildError as error:
+                    raise self.file.error(error, arg.line) from None
+                if name in self.wishes.args:
+                    found[name] = self.wishes.args[name]
+        return found, defaults
+
+    @property
+    def _rules(self) -> words.Rules:
+        return words.Rules(escape=self.file.escape)
+
+    # Where a stage begins
+
+    def source(self, index: int) -> Source:
+        """What stands behind the stage's FROM."""
+        stage = self.file.stages[index]
+        start = stage.start
+        try:
+            expanded = words.expand(start.base, self.globals, self._rules)
+            platform = words.expand(start.platform, self.globals, self._rules).text if start.platform else ""
+        except BuildError as error:
+            raise self.file.error(error, start.line) from None
+        self._check_from(stage, expanded)
+        name = expanded.text
+        if not name:
+            raise self.file.error(BuildError("dockerfile", f"base name ({start.base}) should not be blank"), start.line)
+        if platform:
+            try:
+                parse_platform(platform)
+            except ImageError as error:
+                raise self.file.error(
+                    BuildError("dockerfile", f'failed to parse platform "{platform}": {error.says}'), start.line
+                ) from None
+        named = self._named_context(stage.name) if stage.name else None
+        if named is None:
+            named = self._named_context(name)
+        if named is not None:
+            return Source("named", named, platform=platform)
+        earlier = [one.index for one in self.file.stages[:index] if one.name and one.name == name.lower()]
+        if earlier:
+            return Source("stage", name, earlier[-1])
+        if name == "scratch":
+            return SCRATCH
+        return Source("image", name, platform=platform)
+
+    def _check_from(self, stage: Stage, expanded: words.Expansion) -> None:
+        span = stage.start.line.span
+        for name in sorted(expanded.unset):
+            self.file.warn("UndefinedArgInFrom", f"FROM argument '{name}' is not declared{_hint(name, self.globals)}", span)
+        if "$" not in stage.start.base or expanded.unset:
+            return
+        try:
+            by_default = words.expand(stage.start.base, self._defaults, self._rules)
+            if by_default.text:
+                reference.parse(by_default.text)
+                if not by_default.unset:
+                    return
+        except (BuildError, ImageError):
+            pass
+        says = f"Default value for ARG {stage.start.base} results in empty or invalid base image name"
+        self.file.warn("InvalidDefaultArgInFrom", says, span)
+
+    def _named_context(self, name: str) -> str | None:
+        """The additional context of that name; names of images count whether or not written out in full."""
+        if name in self.wishes.contexts:
+            return name
+        try:
+            full = reference.parse(name).with_default_tag()
+        except ImageError:
+            return None
+        for known in self.wishes.contexts:
+            try:
+                if (":" in known or "/" in known) and reference.parse(known).with_default_tag() == full:
+                    return known
+            except ImageError:
+                continue
+        return None
+
+    def other(self, name: str, stage: Stage, line: Line) -> Source:
+        """What a `--from` or `from=` names: an additional context, an earlier stage, an image."""
+        if "$" in name:
+            says = (
+                "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround"
+            )
+            raise self.file.error(BuildError("dockerfile", says), line)
+        named = self._named_context(name)
+        if named is not None:
+            return Source("named", named)
+        if name.isdigit():
+            if int(name) >= stage.index:
+                raise self.file.error(BuildError("dockerfile", f"invalid from flag value {name}: invalid stage index {name}"), line)
+            return Source("stage", name, int(name))
+        if name.lower() == stage.name:
+            raise self.file.error(BuildError("dockerfile", f"circular dependency detected on stage: {stage.name}"), line)
+        index = [one.index for one in self.file.stages[: stage.index] if one.name == name.lower()]
+        if index:
+            return Source("stage", name, index[-1])
+        if name.lower() in self._names:
+            says = f'cannot copy from stage "{name}", it needs to be defined before current stage "{stage.shown}"'
+            raise self.file.error(BuildError("dockerfile", says), line)
+        if name == "scratch":
+            return SCRATCH
+        return Source("image", name)
+
+    # A stage
+
+    def plan(self, index: int, source: Source, base: Base) -> StagePlan:
+        """The stage's operations and what its image says."""
+        stage = self.file.stages[index]
+        work = _Work(self, stage, source, base)
+        triggers = work.config.pop("OnBuild", None) or ()
+        work.config["OnBuild"] = []
+        before = [parse.onbuild(trigger, self.file, stage.start.line.span) for trigger in triggers]
+        for number, instruction in enumerate([*before, *stage.instructions]):
+            try:
+                work.take(instruction, triggered=number < len(before))
+            except BuildError as error:
+                raise self.file.error(error, instruction.line) from None
+        return work.finish()
+
+    def labels(self) -> Mapping[str, str]:
+        return self.wishes.labels
+
+
+class _Work:
+    """A stage while it is evaluated."""
+
+    def __init__(self, planner: Planner, stage: Stage, source: Source, base: Base) -> None:
+        self.planner, self.stage, self.file = planner, stage, planner.file
+        self.image = copy.deepcopy(base.image)
+        self.config: Document = self.image["config"]
+        if not any(entry.startswith("PATH=") for entry in self.config.get("Env") or ()):
+            self.config["Env"] = [*(self.config.get("Env") or ()), DEFAULT_PATH]
+        self.env = dict(base.env) if base.env is not None else dict(_pair(entry) for entry in self.config["Env"])
+        self.args = list(base.args)
+        self.found = StagePlan(stage.index, stage.shown, source, self.image, list(base.history), self.env, self.args)
+        if source.kind == "stage":
+            self.found.needs.add(source.index)
+        self.cmd_set = self.shell_set = False
+        self.workdir_set = bool(self.config.get("WorkingDir"))
+
+    def finish(self) -> StagePlan:
+        plan, several = self.found, len(self.file.stages) > 1
+        for key in [key for key, value in self.config.items() if value in ([], {}, "") and key not in ("Cmd", "Entrypoint")]:
+            del self.config[key]
+        prefix = " ".join(part for part in (self.planner.wishes.prefix, plan.name if several else "") if part)
+        lead = f"{prefix} " if prefix else ""
+        shift = 1 if plan.source.kind in ("image", "named") else 0
+        total = len(plan.operations) + shift
+        if shift:
+            plan.base_title = f"[{lead}1/{total}] FROM {_shown_base(plan.source)}"
+        for at, operation in enumerate(plan.operations, 1 + shift):
+            plan.titles[operation.number] = f"[{lead}{at}/{total}] {operation.title}"
+        return plan
+
+    # Words
+
+    def word(self, text: str, env: Mapping[str, str] | None = None, *, line: Line) -> str:
+        found = words.expand(text, self.env if env is None else env, self.planner._rules)
+        self._note_unset(found.unset, line)
+        return found.text
+
+    def _note_unset(self, unset: Iterable[str], line: Line) -> None:
+        for name in sorted(unset):
+            if name not in _PREDEFINED and name not in self.planner.wishes.args:
+                self.file.warn("UndefinedVar", f"Usage of undefined variable '${name}'{_hint(name, self.env)}", line.span)
+
+    def _title(self, line: Line, triggered: bool) -> str:
+        """The instruction as it stands there, set variables replaced."""
+        text = f"{line.keyword.upper()} {_after_keyword(line.original)}".rstrip()
+        rules = words.Rules(self.file.escape, raw_quotes=True, raw_escapes=True, keep_unset=True)
+        try:
+            text = words.expand(text, self.env, rules).text
+        except BuildError:
+            pass
+        if line.heredocs:
+            first = line.heredocs[0].text.strip().split("\n")[0]
+            text += f" ({first}...)" if first else ""
+        return f"ONBUILD {text}" if triggered else text
+
+    def _number(self) -> ops.Number:
+        return (self.stage.index, len(self.found.operations))
+
+    def _note(self, text: str, operation: ops.Number | None = None) -> None:
+        self.found.history.append(Entry(text, operation))
+
+    def _add(self, operation: Operation, created_by: str) -> None:
+        self.found.operations.append(operation)
+        self._note(created_by, operation.number)
+
+    # Instructions
+
+    def take(self, one: Instruction, *, triggered: bool = False) -> None:
+        if isinstance(one, ins.Run):
+            self._run(one, triggered)
+        elif isinstance(one, ins.Copy):
+            self._copy(one, triggered)
+        elif isinstance(one, ins.Env):
+            self._env(one)
+        elif isinstance(one, ins.Arg):
+            self._arg(one)
+        elif isinstance(one, ins.Label):
+            self._label(one)
+        elif isinstance(one, ins.Command):
+            self._command(one)
+        elif isinstance(one, ins.Word):
+            _WORDS[one.line.name](self, one, triggered)
+        elif isinstance(one, ins.Expose):
+            self._expose(one)
+        elif isinstance(one, ins.Volume):
+            paths = [self.word(path, line=one.line) for path in one.paths]
+            self.config["Volumes"] = {**(self.config.get("Volumes") or {}), **{path: {} for path in paths}}
+            self._note(f"VOLUME [{' '.join(paths)}]")
+        elif isinstance(one, ins.Healthcheck):
+            self._healthcheck(one)
+        elif isinstance(one, ins.Shell):
+            self.config["Shell"], self.shell_set = list(one.args), True
+            self._note(f"SHELL [{' '.join(one.args)}]")
+        elif isinstance(one, ins.Onbuild):
+            self.config["OnBuild"] = [*(self.config.get("OnBuild") or ()), one.text]
+            self._note(f"ONBUILD {one.text}")
+
+    def _run(self, one: ins.Run, triggered: bool) -> None:
+        mounts = tuple(self._mount(mount, one.line) for mount in one.mounts)
+        network = one.network if one.network != "default" else self.planner.wishes.network
+        for wanted, right in ((one.network == "host", "network.host"), (one.security == "insecure", "security.insecure")):
+            if wanted and right not in self.planner.wishes.entitlements:
+                says = f"granting entitlement {right} is not allowed by build daemon configuration: {right} is not allowed"
+                raise BuildError("build-entitlement", says, remedy=f"Add `entitlements: [{right}]` to the build section.")
+        argv, script = self._argv(one)
+        proxies = tuple(
+            f"{name}={value}"
+            for proxy in PROXIES
+            if (value := self.planner.wishes.args.get(proxy, self.planner.wishes.args.get(proxy.lower()))) is not None
+            for name in (proxy, proxy.lower())
+            if name not in self.env
+        )
+        made = ops.Run(
+            self._number(), one.line.span, self._title(one.line, triggered), argv, tuple(f"{k}={v}" for k, v in self.env.items()),
+            str(self.config.get("User") or ""), str(self.config.get("WorkingDir") or "/"), mounts, network, one.security == "insecure",
+            proxies, script,
+        )  # fmt: skip
+        given = [f"{k}={'' if v is None else v}" for k, v in self.args if k not in _PREDEFINED]
+        shown = f"|{len(given)} {' '.join(given)} " if given else ""
+        self._add(made, f"RUN {shown}{' '.join(argv)} # buildkit")
+
+    def _argv(self, one: ins.Run) -> tuple[tuple[str, ...], tuple[str, str] | None]:
+        if one.exec:
+            return one.args, None
+        text, script = one.args[0], None
+        documents = one.line.heredocs
+        if documents:
+            alone = lines.heredoc(text.strip())
+            if alone and documents[0].content.startswith("#!"):
+                script = (documents[0].name, documents[0].text)
+                text = f"/dev/pipes/{documents[0].name}"
+            elif alone:
+                text = documents[0].text
+            else:
+                text += "".join(f"\n{document.content}{document.name}" for document in documents)
+        return (*(self.config.get("Shell") or _SHELL), text), script
+
+    def _mount(self, mount: ins.Mount, line: Line) -> ops.Mount:
+        target = self.word(mount.target, line=line)
+        source: Source | None = None
+        if mount.kind == "bind" or (mount.kind == "cache" and mount.from_):
+            if "$" in mount.from_:
+                raise BuildError("dockerfile", "variable expansion is not supported for from, define a new stage with FROM using ARG "
+                                 "from global scope as a workaround")  # fmt: skip
+            source = self.planner.other(mount.from_, self.stage, line) if mount.from_ else CONTEXT
+            if source.kind == "stage":
+                self.found.needs.add(source.index)
+        if target:
+            target = _join(str(self.config.get("WorkingDir") or "/"), target).rstrip("/") or "/"
+        id_ = self.word(mount.id, line=line)
+        path = self.word(mount.source, line=line)
+        if mount.kind == "secret":
+            id_ = id_ or path or posixpath.basename(target)
+            if not target and mount.env is None:
+                target = f"/run/secrets/{id_}"
+        readonly = mount.readonly if mount.readonly is not None else mount.kind == "bind"
+        return ops.Mount(
+            mount.kind, target, source, posixpath.normpath("/" + path), bool(readonly), id_ or (target if mount.kind == "cache" else ""),
+            mount.sharing or "shared", mount.size, mount.mode, mount.uid or 0, mount.gid or 0, mount.required, mount.env,
+        )  # fmt: skip
+
+    def _copy(self, one: ins.Copy, triggered: bool) -> None:
+        line = one.line
+        source = self.planner.other(one.from_, self.stage, line) if one.from_ else CONTEXT
+        if source.kind == "stage":
+            self.found.needs.add(source.index)
+        sources = tuple(self.word(text, line=line) for text in one.sources)
+        target = _target(self.word(one.target, line=line), str(self.config.get("WorkingDir") or "/"))
+        if len(sources) + len(one.heredocs) > 1 and not target.endswith("/"):
+            target += "/"
+        checksum = self.word(one.checksum, line=line)
+        remote = [text for text in sources if one.add and is_remote(text)]
+        if checksum and (len(sources) != 1 or not remote):
+            says = "checksum can't be specified for multiple sources" if len(sources) != 1 else "checksum requires HTTP(S) or Git sources"
+            raise BuildError("dockerfile", says)
+        documents = tuple((document.name, self._document(document, line)) for document in one.heredocs)
+        made = ops.Copy(
+            self._number(), line.span, self._title(line, triggered), source, sources, target, documents, one.add,
+            self.word(one.chown, line=line), self.word(one.chmod, line=line), one.link, one.parents,
+            tuple(self.word(text, line=line) for text in one.exclude), checksum, bool(one.keep_git), one.unpack,
+        )  # fmt: skip
+        names = [*sources, *(name for name, _ in documents)]
+        self._add(made, f"{line.name.upper()} {' '.join(names)} {self.word(one.target, line=line)} # buildkit")
+
+    def _document(self, document: lines.Heredoc, line: Line) -> str:
+        if not document.expand:
+            return document.text
+        found = words.expand(document.text, self.env, words.Rules(self.file.escape, plain_quotes=True))
+        self._note_unset(found.unset, line)
+        return found.text
+
+    def _env(self, one: ins.Env) -> None:
+        before = dict(self.env)
+        image = dict(_pair(entry) for entry in self.config["Env"])
+        shown = []
+        for name, value in one.pairs:
+            name, value = self.word(name, before, line=one.line), self.word(value, before, line=one.line)
+            self.env[name] = image[name] = value
+            shown.append(f"{name}={value}")
+        self.config["Env"] = [f"{name}={value}" for name, value in image.items()]
+        self._note(f"ENV {' '.join(shown)}")
+
+    def _arg(self, one: ins.Arg) -> None:
+        shown = []
+        for name, default in one.items:
+            name = self.word(name, line=one.line)
+            value = self.word(default, line=one.line) if default is not None else None
+            shown.append(name if value is None else f"{name}={value}")
+            if name in self.planner.wishes.args:
+                value = self.planner.wishes.args[name]
+            elif value is None:
+                value = self.planner.globals.get(name)
+            if value is not None:
+                self.env[name] = value
+            self.args[:] = [(known, old) for known, old in self.args if known != name]
+            self.args.append((name, value))
+        self._note(f"ARG {' '.join(shown)}")
+
+    def _label(self, one: ins.Label) -> None:
+        shown = []
+        labels = dict(self.config.get("Labels") or {})
+        for name, value, cooked in one.pairs:
+            name, value = (self.word(name, line=one.line) if cooked else name), self.word(value, line=one.line)
+            labels[name] = value
+            shown.append(f"{name}={value}")
+        self.config["Labels"] = labels
+        self._note(f"LABEL {' '.join(shown)}")
+
+    def _command(self, one: ins.Command) -> None:
+        args = list(one.args) if one.exec or not one.args else [*(self.config.get("Shell") or _SHELL), *one.args]
+        self.config["Entrypoint" if one.entrypoint else "Cmd"] = args
+        if one.entrypoint:
+            if not self.cmd_set:
+                self.config.pop("Cmd", None)
+        else:
+            self.cmd_set = True
+            self.config["ArgsEscaped"] = True
+        self._note(f"{one.line.name.upper()} [{' '.join(_quoted(arg) for arg in args)}]")
+
+    def _user(self, one: ins.Word, triggered: bool) -> None:
+        self.config["User"] = self.word(one.text, line=one.line)
+        self._note(f"USER {self.config['User']}")
+
+    def _workdir(self, one: ins.Word, triggered: bool) -> None:
+        wish = self.word(one.text, line=one.line)
+        if not wish.startswith("/") and not self.workdir_set:
+            says = f'Relative workdir "{wish}" can have unexpected results if the base image changes'
+            self.file.warn("WorkdirRelativePath", says, one.line.span)
+        self.workdir_set = self.workdir_set or wish.startswith("/")
+        path = posixpath.normpath(_join(str(self.config.get("WorkingDir") or "/"), wish))
+        self.config["WorkingDir"] = path
+        if path == "/":
+            self._note(f"WORKDIR {path}")
+            return
+        title = self._title(one.line, triggered)
+        self._add(ops.MakeFolder(self._number(), one.line.span, title, path, str(self.config.get("User") or "")), f"WORKDIR {path}")
+
+    def _stopsignal(self, one: ins.Word, triggered: bool) -> None:
+        wish = self.word(one.text, line=one.line)
+        if not _is_signal(wish):
+            raise BuildError("dockerfile", f"invalid signal: {wish}")
+        self.config["StopSignal"] = wish
+        self._note(f"STOPSIGNAL {wish}")
+
+    def _maintainer(self, one: ins.Word, triggered: bool) -> None:
+        self.image["author"] = one.text
+        self._note(f"MAINTAINER {one.text}")
+
+    def _expose(self, one: ins.Expose) -> None:
+        ports = dict(self.config.get("ExposedPorts") or {})
+        shown = []
+        for text in one.ports:
+            found = words.expand(text, self.env, self.planner._rules)
+            self._note_unset(found.unset, one.line)
+            for word in found.words:
+                made = parse_ports(word)
+                shown += made
+                ports |= {port: {} for port in made}
+        self.config["ExposedPorts"] = ports
+        self._note(f"EXPOSE [{' '.join(sorted(set(shown)))}]")
+
+    def _healthcheck(self, one: ins.Healthcheck) -> None:
+        check: Document = {"Test": list(one.test)}
+        values = {"Interval": one.interval, "Timeout": one.timeout, "StartPeriod": one.start_period, "StartInterval": one.start_interval}
+        check |= {key: value for key, value in {**values, "Retries": one.retries}.items() if value}
+        self.config["Healthcheck"] = check
+        quoted = " ".join(_quoted(word) for word in one.test)
+        times = " ".join(f'"{format_duration(value)}"' for value in values.values())
+        self._note(f"HEALTHCHECK &{{[{quoted}] {times} '\\x{one.retries:02x}'}}")
+
+
+_WORDS = {"user": _Work._user, "workdir": _Work._workdir, "stopsignal": _Work._stopsignal, "maintainer": _Work._maintainer}
+
+
+def is_remote(text: str) -> bool:
+    """What ADD fetches: a URL or a git repository."""
+    return text.startswith(("http://", "https://", "git@", "git://", "ssh://"))
+
+
+def parse_ports(text: str) -> list[str]:
+    """`80`, `80/udp`, `8000-8002/tcp`, also `host:80`: the container's ports in the image's form."""
+    port, _, protocol = text.partition("/")
+    protocol = (protocol or "tcp").lower()
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise BuildError("dockerfile", f"invalid proto: {protocol}")
+    first, dash, last = port.rpartition(":")[2].partition("-")
+    numbers = [first, last if dash else first]
+    if not all(n.isascii() and n.isdigit() and int(n) < 65536 for n in numbers) or int(numbers[0]) > int(numbers[1]):
+        raise BuildError("dockerfile", f"invalid containerPort: {port}")
+    return [f"{n}/{protocol}" for n in range(int(numbers[0]), int(numbers[1]) + 1)]
+
+
+def _is_signal(text: str) -> bool:
+    if text.isdigit():
+        return 0 < int(text) <= 64
+    name = text.upper()
+    name = name if name.startswith("SIG") else f"SIG{name}"
+    if re.fullmatch(r"SIGRTM(IN\+|AX-)\d{1,2}", name):
+        return True
+    return name in signal.Signals.__members__ or name == "SIGSTKFLT"
+
+
+def _target(text: str, workdir: str) -> str:
+    folder = text.endswith("/") or posixpath.basename(text) == "."
+    path = posixpath.normpath(_join(workdir, text))
+    return path if path == "/" or not folder else path + "/"
+
+
+def _join(workdir: str, path: str) -> str:
+    joined = posixpath.join(workdir or "/", path)
+    return joined if joined.startswith("/") else f"/{joined}"
+
+
+def _pair(entry: str) -> tuple[str, str]:
+    name, _, value = entry.partition("=")
+    return name, value
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
+
+
+def _after_keyword(original: str) -> str:
+    parts = original.strip().split(None, 1)
+    return parts[1] if len(parts) == 2 else ""
+
+
+def _shown_base(source: Source) -> str:
+    if source.kind == "named":
+        return source.name
+    try:
+        return str(reference.parse(source.name).with_default_tag())
+    except ImageError:
+        return source.name
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    found = nearest(name, list(known))
+    return f" (did you mean {found.split(chr(39))[1]}?)" if found else ""
+
+
+def source_date_epoch(args: Mapping[str, str]) -> int | None:
+    """The creation time that is asked for, in seconds; BuildError when it is no number."""
+    text = args.get(_EPOCH, "")
+    if not text:
+        return None
+    if not text.isdigit():
+        raise BuildError("dockerfile", f"invalid {_EPOCH}: {text}")
+    return int(text)
+
+
+def document(
+    plan: StagePlan, diff_ids: Sequence[str], created: Mapping[ops.Number, str], labels: Mapping[str, str], epoch: str = ""
+) -> Document:
+    """The image's configuration: what the stage says, its layers, its history. epoch: the one time that everything is to have."""
+    image = copy.deepcopy(plan.image)
+    if labels:
+        image["config"]["Labels"] = {**(image["config"].get("Labels") or {}), **labels}
+    times = [created[entry.operation] for entry in plan.history if isinstance(entry, Entry) and entry.operation is not None]
+    inherited = [str(entry["created"]) for entry in plan.history if isinstance(entry, dict) and entry.get("created")]
+    last = epoch or (times[0] if times else inherited[-1] if inherited else "1970-01-01T00:00:00Z")
+    history = []
+    for entry in plan.history:
+        if isinstance(entry, dict):
+            history.append(entry)
+            continue
+        if entry.operation is not None:
+            last = epoch or created[entry.operation]
+        row: Document = {"created": last, "created_by": entry.created_by, "comment": "buildkit.dockerfile.v0"}
+        history.append(row if entry.operation is not None else row | {"empty_layer": True})
+    return {**image, "created": last, "history": history, "rootfs": {"type": "layers", "diff_ids": list(diff_ids)}}
