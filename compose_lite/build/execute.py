@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite.build import context, fetch, files, operations, solve, stages, views
-from compose_lite.build.context import Pattern
 from compose_lite.build.dockerfile import lines, parse
 from compose_lite.build.files import Look, Top, Tree, Writer
 from compose_lite.build.host import Host, State, StepFailed
@@ -25,6 +24,7 @@ from compose_lite.build.solve import Cache, Result
 from compose_lite.build.stages import Base, Planner, StagePlan, Wishes
 from compose_lite.build.steps import Copying, Making, Running, Work, opened
 from compose_lite.errors import BuildError, Error, ImageError, Place
+from compose_lite.ignore import Pattern, ignored, parse_ignore
 from compose_lite.image import layers as layer_files
 from compose_lite.image import manifest, reference
 from compose_lite.image.store import Image, ImageStore
@@ -134,7 +134,7 @@ class Build:
         names = [".dockerignore"] if self.request.inline else [f"{dockerfile}.dockerignore", ".dockerignore"]
         for name in names:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError), open(os.path.join(root, name), encoding="utf-8") as file:
-                return context.parse_ignore(file.read())
+                return parse_ignore(file.read())
         return ()
 
     def _wishes(self) -> Wishes:
@@ -173,7 +173,7 @@ class Build:
                 if isinstance(one, Copy) and one.source.kind == "context" and ignore:
                     for source in one.sources:
                         path = context.normalize_source(source)
-                        if not stages.is_remote(source) and not context.has_wildcard(source) and path and context.ignored(path, ignore):
+                        if not stages.is_remote(source) and not context.has_wildcard(source) and path and ignored(path, ignore):
                             kind = "ADD" if one.add else "COPY"
                             says = f'Attempting to {kind} file "{source}" that is excluded by .dockerignore'
                             file.warn("CopyIgnoredFile", says, one.span)

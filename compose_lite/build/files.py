@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compose_lite.build import context
-from compose_lite.build.context import Pattern
 from compose_lite.errors import BuildError
+from compose_lite.ignore import Pattern, compile_pattern, ignored
 from compose_lite.linux.openat2 import make_folders, openat2
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -106,9 +106,9 @@ def _expand(tree: Tree, root: int, parts: Sequence[str]) -> list[str]:
             plain = part.replace("\\", "")
             found = [posixpath.join(folder, plain) for folder in found]
             continue
-        regex = context.compile_pattern(part.replace("**", "*"))
+        regex = compile_pattern(part.replace("**", "*"))
         found = [posixpath.join(folder, name) for folder in found for name in _names(root, folder) if regex.match(name)]
-    return [name for name in found if not tree.ignore or not context.ignored(name, tree.ignore)]
+    return [name for name in found if not tree.ignore or not ignored(name, tree.ignore)]
 
 
 def _names(root: int, folder: str) -> list[str]:
@@ -133,7 +133,7 @@ def _top(tree: Tree, root: int, name: str) -> Top | None:
         os.close(fd)
     base = os.readlink(f"/proc/self/fd/{root}")
     inner = path[len(base.rstrip("/")) :].lstrip("/")
-    hidden = inner and tree.ignore and context.ignored(inner, tree.ignore)
+    hidden = inner and tree.ignore and ignored(inner, tree.ignore)
     if hidden and not (stat.S_ISDIR(status.st_mode) and any(pattern.exception for pattern in tree.ignore)):
         return None
     top = Top(path, inner, posixpath.basename(name), status)
@@ -145,7 +145,7 @@ def _top(tree: Tree, root: int, name: str) -> Top | None:
 def members(tree: Tree, top: Top, exclude: Sequence[Pattern] = ()) -> Iterator[Member]:
     """The top itself (unless it is a folder that is hidden or left out), then what is below it, folders before their contents."""
     if not top.is_folder:
-        if not exclude or not context.ignored(top.name, exclude):
+        if not exclude or not ignored(top.name, exclude):
             yield Member("", top.path, top.status)
         return
     yield from _below(tree, top, exclude, top.path, "")
@@ -162,7 +162,7 @@ def _below(tree: Tree, top: Top, exclude: Sequence[Pattern], folder: str, prefix
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue  # gone while the context was read
-        out = (bool(tree.ignore) and context.ignored(base + name, tree.ignore)) or (bool(exclude) and context.ignored(name, exclude))
+        out = (bool(tree.ignore) and ignored(base + name, tree.ignore)) or (bool(exclude) and ignored(name, exclude))
         is_folder = stat.S_ISDIR(status.st_mode)
         if out and not (is_folder and may_return):
             continue
@@ -330,7 +330,7 @@ class Writer:
         if top.is_folder:
             self._put_folder(tree, top, target, exclude)
             return
-        if exclude and context.ignored(top.name, exclude):
+        if exclude and ignored(top.name, exclude):
             return
         if target.endswith("/") or self.is_folder(target):
             target = posixpath.join(target, top.name)

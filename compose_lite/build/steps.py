@@ -21,6 +21,7 @@ from compose_lite.build.host import Document, Host, RunStep, State, StepFailed
 from compose_lite.build.operations import Copy, MakeFolder, Run
 from compose_lite.disk import locked
 from compose_lite.errors import BuildError, ImageError
+from compose_lite.ignore import parse_ignore
 
 if TYPE_CHECKING:
     from compose_lite.build.execute import Build
@@ -97,7 +98,7 @@ class Copying(Work):
         super().__init__(build, id, title, operation, state)
         self.operation = operation
         self._owner: tuple[int, int] | None = None
-        self._exclude = context.parse_ignore("\n".join(operation.exclude))
+        self._exclude = parse_ignore("\n".join(operation.exclude))
         self._parts: list[tuple[Tree, list[Top], bool]] = []  # the bool: fetched from elsewhere
 
     async def key(self) -> str:

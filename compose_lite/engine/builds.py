@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from compose_lite.build.solve import Cache
 from compose_lite.engine import creation, ociconfig
 from compose_lite.engine.buildchannel import Channel
 from compose_lite.engine.containers import Containers
@@ -73,6 +74,18 @@ class Builds:
                     await request.send_json(row)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    async def prune(self, *, everything: bool) -> Document:
+        """POST /build/prune: forgets results of the cache that were not used lately (everything: all), with the layers nobody else has."""
+        store = self._containers.images
+
+        def work() -> int:
+            cache = Cache(store.data)
+            gone = cache.clear() if everything else cache.prune()
+            store.collect()
+            return gone
+
+        return {"CachesDeleted": [str(n) for n in range(await asyncio.to_thread(work))] or None, "SpaceReclaimed": 0}
 
     # One build
 
@@ -154,7 +167,7 @@ class _OneBuild:
                 await self._containers.runtime.delete(bundle.name, bundle)
         if self._record is not None:
             with contextlib.suppress(Error, OSError):
-                await self._containers.networks.disconnect(self._record, keep_sandbox=False)
+                await self._containers.seats.disconnect(self._record, keep_sandbox=False)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @staticmethod
@@ -192,11 +205,11 @@ class _OneBuild:
 
     async def _network(self) -> int:
         record = self._network_record()
-        networks = self._containers.networks
-        sandbox = await networks.sandbox(record)
+        seats = self._containers.seats
+        sandbox = await seats.sandbox(record)
         assert sandbox is not None
         self._record = record
-        await networks.connect(record)
+        await seats.connect(record)
         return sandbox.netns
 
     def _network_record(self) -> Container:
@@ -206,7 +219,7 @@ class _OneBuild:
     # What a RUN's container is
 
     def _host_config(self, wishes: Document) -> Document:
-        return creation.host_config_of({"HostConfig": wishes}, self._containers.cgroup_version)[0]
+        return creation.host_config_of({"HostConfig": wishes}, self._containers.preparation.cgroup_version)[0]
 
     def _templates(self) -> dict[str, Document]:
         """OCI configs, a usual and a privileged one, with the engine's defaults and what the build may choose."""
@@ -217,9 +230,9 @@ class _OneBuild:
             record.host_config = host
             record.config |= {"Cmd": ["/"], "Entrypoint": None, "Env": [], "WorkingDir": "/", "Tty": False}
             around = ociconfig.Surroundings(
-                User(0, 0, (0,), "/root"), str(self._folder), self._containers.held,
-                self._containers.machine, self._containers.cgroup_version,
-                network=True, rootless=self._containers.rootless,
+                User(0, 0, (0,), "/root"), str(self._folder), self._containers.preparation.held,
+                self._containers.preparation.machine, self._containers.preparation.cgroup_version,
+                network=True, rootless=self._containers.preparation.rootless,
             )  # fmt: skip
             made[name], _ = ociconfig.oci_config(record, around)
             if not privileged:
@@ -227,8 +240,8 @@ class _OneBuild:
         return made
 
     def _write_files(self, record: Container) -> None:
-        networks = self._containers.networks
-        for name, text in (("hosts", networks.hosts(record)), ("resolv.conf", networks.resolv_conf(record))):
+        seats = self._containers.seats
+        for name, text in (("hosts", seats.hosts(record)), ("resolv.conf", seats.resolv_conf(record))):
             (self._folder / name).write_text(text)
 
 

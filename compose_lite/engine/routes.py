@@ -405,8 +405,7 @@ class Routes:
                 await reading
 
     async def prune_builds(self, request: Request) -> Document:
-        """No cache is kept apart from the images."""
-        return {"CachesDeleted": None, "SpaceReclaimed": 0}
+        return await self.builds.prune(everything=request.flag("all"))
 
     # networks
 
