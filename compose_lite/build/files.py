@@ -238,7 +238,7 @@ def _attributes(path: str) -> dict[str, bytes]:
 
 # --chmod
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
+_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
 
 
 def parse_chmod(text: str) -> Chmod:
@@ -249,7 +249,7 @@ def parse_chmod(text: str) -> Chmod:
     clauses = [_CLAUSE.fullmatch(part) for part in text.split(",")]
     if not text or not all(clauses):
         raise BuildError("dockerfile", f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")
-    parsed = [(found[1] or "a", re.findall(r"([-+=])([rwxXst]*|[ugo])", found[2])) for found in clauses if found]
+    parsed = [(found[1] or "a", re.findall(r"([-+=])([ugo]|[rwxXst]*)", found[2])) for found in clauses if found]
 
     def change(mode: int, folder: bool) -> int:
         for who, actions in parsed:

@@ -18,7 +18,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from compose_lite.build.solve import Cache
 from compose_lite.engine import creation, ociconfig
 from compose_lite.engine.buildchannel import Channel
 from compose_lite.engine.containers import Containers
@@ -77,6 +76,8 @@ class Builds:
 
     async def prune(self, *, everything: bool) -> Document:
         """POST /build/prune: forgets results of the cache that were not used lately (everything: all), with the layers nobody else has."""
+        from compose_lite.build.solve import Cache  # the builder's rooms are the build process's, not the engine's
+
         store = self._containers.images
 
         def work() -> int:

@@ -230,7 +230,7 @@ async def _build(
         report.event("Image", image, "Building")
     found: list[Document] = []
     async for event in _stream(engine, build_request(project, service, wishes, several=several)):
-        if event.get("error"):
+        if "errorDetail" in event:
             failed = event.get("failed") or {"says": event["error"]}
             report.build(service.name, {"failed": failed})
             report.event("Image", image, "Error", failed=True)
