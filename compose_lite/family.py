@@ -14,12 +14,12 @@ import contextlib
 import fcntl
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from compose_lite.disk import Folders, folders, make_private
@@ -99,8 +99,11 @@ def _run(where: Folders, answer: int) -> None:
     if pid == 0:
         os.close(answer)
         os.close(alive)
-        bridges = _enter(inner, network=False) if inner else None
-        engine.run(where, engine_end, bridges, keep=(lock, engine_alive))
+        try:
+            engine.run(where, engine_end, _enter(inner) if inner else None, keep=(lock, engine_alive))
+        except BaseException:
+            traceback.print_exc()  # to the engine's log: nobody else can be told any more
+            os._exit(1)
         cgroups.leave(*cgroups.OURS)
         os._exit(0)
     os.close(lock)
@@ -147,13 +150,18 @@ def _log_to(path: Path) -> None:
             os.close(fd)
 
 
-# Rootless: one user namespace for the family, with the network namespace in which the bridges stand
+def _enter(zygote: int) -> int:
+    from compose_lite import rootless
+
+    return rootless.enter(zygote, network=False)
 
 
 def _fork_zygote(where: Folders, sock: socket.socket, unwanted: tuple[int, ...]) -> int:
     """Forks the zygote; as an ordinary user inside new (or a living family's) namespaces. Its pid when there are namespaces to join."""
-    rootless = os.geteuid() != 0
-    old = _living_namespaces(where) if rootless else 0
+    ordinary = os.geteuid() != 0
+    if ordinary:
+        from compose_lite import rootless  # only there: what is imported here stays in every monitor
+    old = rootless.living_namespaces(where) if ordinary else 0
     ready, born = os.pipe()
     mapped, go = os.pipe()
     pid = os.fork()
@@ -161,9 +169,9 @@ def _fork_zygote(where: Folders, sock: socket.socket, unwanted: tuple[int, ...])
         for fd in (*unwanted, ready, go):
             os.close(fd)
         if old:
-            _enter(old, network=True)
-        elif rootless:
-            _make_namespaces(born, mapped)
+            rootless.enter(old, network=True)
+        elif ordinary:
+            rootless.make_namespaces(born, mapped)
         os.close(born)
         os.close(mapped)
         from compose_lite.runtime import zygote
@@ -173,7 +181,7 @@ def _fork_zygote(where: Folders, sock: socket.socket, unwanted: tuple[int, ...])
     os.close(born)
     os.close(mapped)
     try:
-        if rootless and not old:
+        if ordinary and not old:
             said = os.read(ready, 4096)
             if said != READY:
                 raise Error(
@@ -182,155 +190,14 @@ def _fork_zygote(where: Folders, sock: socket.socket, unwanted: tuple[int, ...])
                     remedy="Allow them (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0; on Ubuntu "
                     "kernel.apparmor_restrict_unprivileged_userns=0), or run compose-lite as root.",
                 )
-            _map_ids(pid, where)
+            rootless.map_ids(pid, where)
             os.write(go, READY)
-            _note_namespaces(where, pid)
-            _open_uplink(pid, where)
+            rootless.note_namespaces(where, pid)
+            rootless.open_uplink(pid, where)
     finally:
         os.close(ready)
         os.close(go)
-    return pid if rootless else 0
-
-
-def _make_namespaces(born: int, mapped: int) -> None:
-    from compose_lite.linux import mount, namespaces
-
-    try:
-        namespaces.unshare(namespaces.NEWUSER | namespaces.NEWNS | namespaces.NEWNET)
-    except OSError as error:
-        os.write(born, str(error).encode())
-        os._exit(1)
-    os.write(born, READY)
-    if os.read(mapped, 16) != READY:
-        os._exit(1)
-    mount.mount(None, "/", None, mount.REC | mount.SLAVE)
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    from compose_lite.linux.netlink import Route
-
-    with Route() as route:
-        route.set_link(1, up=True)
-
-
-def _enter(pid: int, *, network: bool) -> int:
-    """Joins the namespaces of the process: user first, for the right to join the others. Returns its network namespace.
-
-    The engine stays in the machine's network: it binds published ports there, pulls images and asks name servers.
-    """
-    from compose_lite.linux import namespaces
-
-    net, user, mount = (os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("net", "user", "mnt"))
-    for fd, kind in ((user, namespaces.NEWUSER), (mount, namespaces.NEWNS)):
-        namespaces.setns(fd, kind)
-        os.close(fd)
-    if network:
-        namespaces.setns(net, namespaces.NEWNET)
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    return net
-
-
-def _map_ids(pid: int, where: Folders) -> None:
-    """Subordinate ids by newuidmap(1) where the user has them, else this one id as root."""
-    uid, gid = os.geteuid(), os.getegid()
-    ranges = [_subordinate(path, uid) for path in ("/etc/subuid", "/etc/subgid")]
-    tools = [shutil.which(tool) for tool in ("newuidmap", "newgidmap")]
-    if all(ranges) and all(tools):
-        for tool, own, found in zip(tools, (uid, gid), ranges, strict=True):
-            assert tool and found
-            command = [tool, str(pid), "0", str(own), "1", "1", str(found[0]), str(found[1])]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise Error("subordinate-ids", f"{tool} failed: {done.stderr.strip()}", remedy="Check /etc/subuid and /etc/subgid.")
-        _say_uplink(where, "ids", "")
-        return
-    missing = "newuidmap and newgidmap (Debian: uidmap)" if not all(tools) else "entries for this user in /etc/subuid and /etc/subgid"
-    _say_uplink(where, "ids", f"only one user id can be used in containers: {missing} missing")
-    Path(f"/proc/{pid}/setgroups").write_text("deny")
-    Path(f"/proc/{pid}/uid_map").write_text(f"0 {uid} 1\n")
-    Path(f"/proc/{pid}/gid_map").write_text(f"0 {gid} 1\n")
-
-
-def _subordinate(path: str, uid: int) -> tuple[int, int] | None:
-    """The first range of subuid(5) for the user, by name or number."""
-    import pwd
-
-    names = {str(uid)}
-    with contextlib.suppress(KeyError):
-        names.add(pwd.getpwuid(uid).pw_name)
-    with contextlib.suppress(OSError):
-        for line in Path(path).read_text().splitlines():
-            parts = line.split(":")
-            if len(parts) == 3 and parts[0] in names and parts[1].isdigit() and parts[2].isdigit():
-                return int(parts[1]), int(parts[2])
-    return None
-
-
-def _open_uplink(pid: int, where: Folders) -> None:
-    """The way out of the network namespace: pasta(1), else slirp4netns(1), else none, and a note that says so."""
-    pasta, slirp = shutil.which("pasta"), shutil.which("slirp4netns")
-    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        _say_uplink(where, "uplink", "containers have no way out: /dev/net/tun cannot be opened")
-    elif pasta:
-        flags = ["--quiet", "--config-net", "--no-map-gw", "-t", "none", "-u", "none", "-T", "none", "-U", "none"]
-        command = [
-            pasta,
-            *flags,
-            "--pid",
-            str(where.run / "uplink.pid"),
-            "--userns",
-            f"/proc/{pid}/ns/user",
-            "--netns",
-            f"/proc/{pid}/ns/net",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-        _say_uplink(where, "uplink", f"containers have no way out: pasta failed: {done.stderr.strip()}" if done.returncode else "")
-    elif slirp:
-        process = subprocess.Popen(
-            [slirp, "--configure", "--mtu=65520", "--disable-host-loopback", f"--userns-path=/proc/{pid}/ns/user", str(pid), "tap0"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        (where.run / "uplink.pid").write_text(str(process.pid))
-        _say_uplink(where, "uplink", "")
-    else:
-        _say_uplink(where, "uplink", "containers have no way out: install pasta (Debian: passt) or slirp4netns")
-
-
-def _say_uplink(where: Folders, topic: str, text: str) -> None:
-    """A limit of this machine that the engine tells to whom it concerns (GET /info, Warnings)."""
-    note = where.run / f"limit-{topic}"
-    if text:
-        note.write_text(text)
-    else:
-        note.unlink(missing_ok=True)
-
-
-def _note_namespaces(where: Folders, pid: int) -> None:
-    (where.run / "namespaces").write_text(f"{pid} {_start_time(pid)}")
-
-
-def _living_namespaces(where: Folders) -> int:
-    """A process of an earlier family that still holds the namespaces (its zygote or a monitor), else 0."""
-    with contextlib.suppress(OSError, ValueError):
-        pid, started = (int(n) for n in (where.run / "namespaces").read_text().split())
-        if _start_time(pid) == started:
-            return pid
-    uid = os.geteuid()
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        import json
-
-        for state in (where.run / "c").glob("*/state.json"):
-            found = json.loads(state.read_bytes())
-            monitor = int(found["monitor"])
-            if _start_time(monitor) == found["monitor_start"] and Path(f"/proc/{monitor}").stat().st_uid == uid:
-                _note_namespaces(where, monitor)
-                return monitor
-    return 0
-
-
-def _start_time(pid: int) -> int:
-    """Field 22 of /proc/<pid>/stat, in clock ticks since the boot."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return pid if ordinary else 0
 
 
 if __name__ == "__main__":

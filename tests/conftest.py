@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -36,6 +37,11 @@ def engine_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     for pid in family(base):
         os.kill(pid, signal.SIGTERM)
     subprocess.run(["rm", "-rf", str(base)], check=True)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def may_make_user_namespaces() -> bool:

@@ -33,6 +33,8 @@ class Bridges:
         self._names: dict[str, Names] = {}
         self._making: dict[str, asyncio.Lock] = {}
         self._thread = attach.NamespaceThread(home)
+        if home is not None:
+            self._thread.executor.submit(firewall.drop_stray_answers)
 
     async def in_thread(self, act: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread.executor, act)

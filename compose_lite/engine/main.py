@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 
+from compose_lite import rootless
 from compose_lite.disk import Folders
 from compose_lite.engine.bridges import Bridges
 from compose_lite.engine.containers import Containers
@@ -92,6 +93,8 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     await server.close()
     containers.seats.publisher.close()
     await networks.stop(remove_bridges=not containers.busy)
+    if bridges is not None and not containers.busy:
+        rootless.close_uplink(folders)
     containers.runtime.close()
     store.close()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from compose_lite.linux import nf_tables as nft
 
+_STRAY = "stray-answers"
 _FOREIGN = ("filter", "DOCKER-USER")
 
 
@@ -67,6 +68,22 @@ def _pass_docker(netfilter: nft.Netfilter, rules: Rules) -> None:
         batch.rule(nft.FAMILY_IP, *_FOREIGN, [*match, *nft.verdict(nft.NF_ACCEPT)], note=rules.table, first=True)
     with contextlib.suppress(OSError):
         batch.commit("accept in DOCKER-USER")
+
+
+def drop_stray_answers() -> None:
+    """Inside a rootless network namespace: packets that belong to no connection end here.
+
+    The way out (pasta of 2023) sends some segments without ACK. Connection tracking does not take them for answers, so they
+    would reach the namespace itself, which has no such socket and would reset the container's connection.
+    """
+    with contextlib.suppress(OSError), nft.Netfilter() as netfilter:
+        batch = netfilter.batch()
+        if _STRAY in netfilter.tables(nft.FAMILY_IP):
+            batch.delete_table(nft.FAMILY_IP, _STRAY)
+        batch.table(nft.FAMILY_IP, _STRAY)
+        batch.chain(nft.FAMILY_IP, _STRAY, "input", "filter", nft.HOOK_INPUT, nft.PRIORITY_FILTER)
+        batch.rule(nft.FAMILY_IP, _STRAY, "input", [*nft.connection_state(nft.CT_INVALID), *nft.verdict(nft.NF_DROP)])
+        batch.commit("rule against stray answers")
 
 
 def remove(table: str) -> None:

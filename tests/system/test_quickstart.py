@@ -11,14 +11,10 @@ from pathlib import Path
 import pytest
 
 from compose_lite.linux.netlink import Route
+from tests.system.conftest import free_port
 
 pytestmark = pytest.mark.system
 EXAMPLE = Path(__file__).parents[2] / "examples/quickstart"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def links() -> set[str]:
