@@ -46,7 +46,12 @@ def test_a_closed_uplink_is_no_error_and_another_program_is_left_alone(where: Fo
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("1000:100000:65536\n", (100000, 65536)), ("someone:1:2\n# nothing\n", None), ("someone:1:2\n1000:5:x\n1000:7:8\n", (7, 8)), ("", None)],
+    [
+        ("1000:100000:65536\n", (100000, 65536)),
+        ("someone:1:2\n# nothing\n", None),
+        ("someone:1:2\n1000:5:x\n1000:7:8\n", (7, 8)),
+        ("", None),
+    ],
 )
 def test_subordinate_ids(tmp_path: Path, text: str, found: tuple[int, int] | None) -> None:
     (tmp_path / "subuid").write_text(text)
