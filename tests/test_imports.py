@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "image": {"linux"},
     "build": {"image", "linux"},
     "api": set(),
-    "engine": {"api", "build", "image", "network", "runtime", "linux"},
+    "engine": {"api", "build", "image", "network", "runtime", "linux", "rootless"},
     "spec": set(),
     "graph": {"spec"},
     "project": {"spec", "graph", "api"},

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack import debian_base
-from tests.system.conftest import family, free_port
+from tests.conftest import family, free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.root]
 EXAMPLE = Path(__file__).parents[2] / "examples/stack"

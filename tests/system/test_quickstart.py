@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from compose_lite.linux.netlink import Route
-from tests.system.conftest import free_port
+from tests.conftest import free_port
 
 pytestmark = pytest.mark.system
 EXAMPLE = Path(__file__).parents[2] / "examples/quickstart"
