@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import debian_base
 from tests.conftest import family, free_port
+from tests.stack import debian_base
 
 pytestmark = [pytest.mark.system, pytest.mark.root]
 EXAMPLE = Path(__file__).parents[2] / "examples/stack"
