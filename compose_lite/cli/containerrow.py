@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compose_lite import ids, units
@@ -64,35 +64,29 @@ def _size(container: Mapping[str, Any], whole: bool) -> str:
 
 
 def ports(found: Sequence[Mapping[str, Any]]) -> str:
-    """`0.0.0.0:8000-8001->8000-8001/tcp, 443/tcp`: neighbours with the same offset are one range."""
-    keyed = sorted({_key(port) for port in found}, key=lambda k: (k[0] == "", k[1], k[2] == "", ":" in k[2], k[0], k[3]))
-    return ", ".join(_text(*run) for run in _ranges(keyed))
-
-
-def _key(port: Mapping[str, Any]) -> tuple[str, str, str, int, int]:
-    """(has a host's port, protocol, address, inner port, the host's port or 0)"""
-    public = int(port.get("PublicPort") or 0)
-    return ("public" if public else "", port.get("Type", "tcp"), port.get("IP", "") if public else "", int(port["PrivatePort"]), public)
-
-
-def _ranges(keyed: Sequence[tuple[str, str, str, int, int]]) -> Iterator[tuple[tuple[str, str, str, int, int], int]]:
-    """(the first of each run, how many more follow it)"""
-    first, more = None, 0
-    for one in keyed:
-        if first and one[:3] == first[:3] and one[3] == first[3] + more + 1 and one[4] == (first[4] and first[4] + more + 1):
-            more += 1
+    """`443/tcp, 0.0.0.0:80-81->80-81/tcp, 0.0.0.0:8000->90/tcp`: neighbours that keep their number are one range; others come last."""
+    runs: dict[tuple[str, str], tuple[int, int]] = {}  # (address, protocol) -> first and last port of the range that grows
+    done: list[str] = []
+    moved: list[str] = []
+    for port in sorted(found, key=lambda p: (p["PrivatePort"], p.get("IP", ""), p.get("PublicPort") or 0, p.get("Type", "tcp"))):
+        inner, public, protocol = int(port["PrivatePort"]), int(port.get("PublicPort") or 0), port.get("Type", "tcp")
+        address = port.get("IP", "") if public else ""
+        if address and public != inner:
+            moved.append(f"{_joined(address, public)}->{inner}/{protocol}")
             continue
-        if first:
-            yield first, more
-        first, more = one, 0
-    if first:
-        yield first, more
+        first, last = runs.get((address, protocol), (inner, inner))
+        if inner > last + 1:
+            done.append(_range(address, protocol, first, last))
+            first = inner
+        runs[address, protocol] = (first, inner)
+    done += [_range(address, protocol, *run) for (address, protocol), run in runs.items()]
+    return ", ".join(dict.fromkeys(done + moved))
 
 
-def _text(first: tuple[str, str, str, int, int], more: int) -> str:
-    _, protocol, address, inner, public = first
-    span = f"-{inner + more}" if more else ""
-    if not public:
-        return f"{inner}{span}/{protocol}"
-    where = f"[{address}]" if ":" in address else address
-    return f"{where}:{public}{f'-{public + more}' if more else ''}->{inner}{span}/{protocol}"
+def _range(address: str, protocol: str, first: int, last: int) -> str:
+    span = str(first) if first == last else f"{first}-{last}"
+    return f"{_joined(address, span)}->{span}/{protocol}" if address else f"{span}/{protocol}"
+
+
+def _joined(address: str, port: object) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.context import Context
+from compose_lite.cli.progress import Plain
 from compose_lite.errors import ApiError
 from compose_lite.project.observe import Seen, seen
 from compose_lite.units import parse_rfc3339
@@ -29,6 +30,7 @@ class LogView:
     colour: bool = True
     timestamps: bool = False
     group: TaskGroup | None = None
+    report: Plain | None = None  # what else writes on the terminal
     services: Sequence[str] = ()
     width: int = 0
     following: dict[str, anyio.Event] = field(default_factory=dict)
@@ -135,7 +137,10 @@ class LogView:
                 self.context.out.flush()
             return
         start = self._coloured(label, f"{label:<{self.width}}  | ") if self.prefix else ""
-        self.context.out.write(f"{start}{line}\n")
+        if self.report is None:
+            self.context.out.write(f"{start}{line}\n")
+        else:
+            self.report.above(f"{start}{line}\n", self.context.out)
 
     def _coloured(self, label: str, text: str) -> str:
         if not self.colour or self.context.environ.get("NO_COLOR") or self.context.options.ansi == "never":

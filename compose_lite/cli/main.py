@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
         "cp",
         "create",
         "down",
+        "engine",
         "events",
         "exec",
         "export",

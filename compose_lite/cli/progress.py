@@ -26,8 +26,12 @@ class Plain:
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         if self._last.get(kind + name) != status:
             self._last[kind + name] = status
-            self.out.write(f"{self.prefix} {kind} {name} {f'{status} {detail}'.rstrip()} \n")
+            self.out.write(f"{self.prefix} {f'{kind} {name}'.rstrip()}  {f'{status} {detail}'.rstrip()}\n")
             self.out.flush()
+
+    def above(self, text: str, out: TextIO) -> None:
+        """Output of containers: it goes above what is redrawn in place."""
+        out.write(text)
 
     def output(self, name: str, text: str) -> None:
         self.out.write("".join(f"{name}  | {line}\n" for line in text.splitlines()))
@@ -68,17 +72,21 @@ class Quiet(Plain):
 
 
 class Live(Plain):
-    """A block of lines on a terminal, redrawn in place."""
+    """A block of lines on a terminal, redrawn in place; after `close` plain lines."""
 
     def __init__(self, out: TextIO, build_out: TextIO | None = None, *, colour: bool, height: int, prefix: str = "") -> None:
         super().__init__(out, build_out, prefix=prefix)
         self._rows: dict[str, tuple[str, str, str, float, float]] = {}
         self._drawn = 0
+        self._over = False
         self._colour, self._height = colour, height
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
+        if self._over:
+            super().event(kind, name, status, done=done, failed=failed, detail=detail)
+            return
         now = time.monotonic()
-        key = f"{kind} {name}"
+        key = f"{kind} {name}".rstrip()
         since = self._rows[key][3] if key in self._rows else now
         state = "failed" if failed else "done" if done else "working"
         self._rows[key] = (state, status, detail, since, now)
@@ -99,12 +107,23 @@ class Live(Plain):
         super().warn(text)
         self._draw()
 
+    def above(self, text: str, out: TextIO) -> None:
+        drawn = bool(self._drawn)
+        self._erase()
+        self.out.flush()
+        out.write(text)
+        if drawn:
+            out.flush()
+            self._draw()
+
     def _erase(self) -> None:
         if self._drawn:
             self.out.write(f"\033[{self._drawn}A\033[J")
             self._drawn = 0
 
     def _draw(self) -> None:
+        if self._over or not self._rows:
+            return
         self._erase()
         done = sum(r[0] == "done" for r in self._rows.values())
         lines = [f"{self.prefix}[+] Running {done}/{len(self._rows)}"]
@@ -121,6 +140,7 @@ class Live(Plain):
 
     def close(self) -> None:
         self._drawn = 0
+        self._over = True
 
 
 def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None = None) -> Plain:

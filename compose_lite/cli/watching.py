@@ -11,6 +11,7 @@ import os
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import anyio
@@ -54,23 +55,29 @@ class Watching:
         self.rules, warnings = rules_of(self.project, names, _dockerignore)
         for warning in warnings:
             self.context.warn(warning)
-        folder = self.context.folders.run
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = os.open(folder / f"watch-{self.project.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             says = f"cannot take exclusive lock for project {self.project.name!r}: another watch of it is running"
             raise ProjectError("watch-twice", says, remedy="End the other one first.") from None
 
+    @property
+    def _lock_path(self) -> Path:
+        return self.context.folders.run / f"watch-{self.project.name}.lock"
+
     async def run(self) -> None:
         """For ever."""
         engine = await self.context.engine()
-        first = initial(self.rules, {r.path: _files(r.path) for r in self.rules if r.initial_sync})
-        await self._act(engine, await self._newer(engine, first))
-        self._say("Watch enabled")
-        while True:
-            await self._until_roots_change(engine)
+        try:
+            first = initial(self.rules, {r.path: _files(r.path) for r in self.rules if r.initial_sync})
+            await self._act(engine, await self._newer(engine, first))
+            self._say("Watch enabled")
+            while True:
+                await self._until_roots_change(engine)
+        finally:
+            self._lock_path.unlink(missing_ok=True)
 
     async def _until_roots_change(self, engine: DockerEngine) -> None:
         """Folders are watched with all below them, files and what is not there yet through the folder they stand in."""
@@ -101,7 +108,8 @@ class Watching:
 
     def _roots(self) -> tuple[set[str], set[str]]:
         deep = {r.path for r in self.rules if os.path.isdir(r.path)}
-        return deep, {_standing(r.path) for r in self.rules if r.path not in deep}
+        covered = tuple(path.rstrip("/") + "/" for path in deep)
+        return deep, {_standing(r.path) for r in self.rules if r.path not in deep and not r.path.startswith(covered)}
 
     def _matters(self, path: str) -> bool:
         """It is a rule's, or a folder that leads to one's path."""
@@ -112,7 +120,7 @@ class Watching:
         for service in list(first.sync):
             born = [parse_rfc3339((await engine.container(c.id))["Created"]) for c in await self._containers(engine, service)]
             oldest = min(born, default=0)
-            first.sync[service] = {p: t for p, t in first.sync[service].items() if os.stat(p).st_mtime_ns > oldest}
+            first.sync[service] = {t: p for t, p in first.sync[service].items() if os.stat(p).st_mtime_ns > oldest}
             if not first.sync[service]:
                 del first.sync[service]
         return first
@@ -176,16 +184,16 @@ class Watching:
 
 
 async def sync(engine: DockerEngine, id: str, paths: Mapping[str, str]) -> None:
-    """Copies what is there to its place in the container, and removes what is not there any more."""
-    there = {path: target for path, target in paths.items() if os.path.lexists(path)}
-    gone = sorted(target for path, target in paths.items() if path not in there)
+    """Copies what is there to its place in the container, and removes what is not there any more. paths: place -> path here."""
+    there = {target: path for target, path in paths.items() if os.path.lexists(path)}
+    gone = sorted(target for target in paths if target not in there)
     if gone:
         await _remove(engine, id, gone)
     if there:
 
         def write(out: IO[bytes]) -> None:
             with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-                for path, target in sorted(there.items()):
+                for target, path in sorted(there.items()):
                     _pack(tar, path, target.lstrip("/"))
 
         await engine.archive_put(id, "/", written(write), copy_uid_gid=True)

@@ -52,7 +52,7 @@ class Rule:
 
 @dataclass(slots=True)
 class Work:
-    """What a batch of changes asks for. sync: service -> path -> its place in the containers."""
+    """What a batch of changes asks for. sync: service -> place in its containers -> path here."""
 
     rebuild: set[str] = field(default_factory=set)
     sync: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def work(rules: Sequence[Rule], paths: Iterable[str]) -> Work:
             if rule.action == "rebuild":
                 made.rebuild.add(rule.service)
             if rule.syncs:
-                made.sync.setdefault(rule.service, {})[path] = rule.inside(path)
+                made.sync.setdefault(rule.service, {})[rule.inside(path)] = path
             if rule.action in ("restart", "sync+restart"):
                 made.restart.add(rule.service)
             if rule.action == "sync+exec" and rule.exec not in made.run.setdefault(rule.service, []):
@@ -126,5 +126,5 @@ def initial(rules: Sequence[Rule], walked: Mapping[str, Sequence[str]]) -> Work:
         if rule.syncs and rule.initial_sync:
             for path in walked.get(rule.path, ()):
                 if rule.takes(path):
-                    made.sync.setdefault(rule.service, {})[path] = rule.inside(path)
+                    made.sync.setdefault(rule.service, {})[rule.inside(path)] = path
     return made

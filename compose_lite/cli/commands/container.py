@@ -6,10 +6,12 @@ import sys
 import time
 from typing import Any
 
-from compose_lite.cli import attaching, containerrow, nouns, tables
+from compose_lite.cli import attaching, containerrow, nouns, streams, tables
 from compose_lite.cli.containeroptions import OPTIONS
 from compose_lite.cli.context import Context
+from compose_lite.cli.copying import copy_in, copy_out, split_path
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
+from compose_lite.errors import UsageError
 
 HELP = "Manage containers"
 
@@ -121,7 +123,55 @@ async def prune(context: Context, filter: tuple[str, ...], force: bool) -> None:
         nouns.pruned(context, "Containers", done.get("ContainersDeleted") or [], done.get("SpaceReclaimed") or 0)
 
 
+async def cp(context: Context, source: str, target: str, archive: bool, follow_link: bool, quiet: bool) -> None:
+    del quiet  # nothing is shown in any case
+    (from_name, from_path), (to_name, to_path) = split_path(source), split_path(target)
+    if bool(from_name) == bool(to_name):
+        says = "copying between containers is not supported" if from_name else "must specify at least one container source"
+        raise UsageError("copy-direction", says, remedy="One of the paths is CONTAINER:PATH.")
+    engine = await context.engine()
+    options: dict[str, Any] = {"cwd": context.cwd, "follow": follow_link, "archive": archive}
+    if to_name:
+        await copy_in(engine, to_name, source, to_path, **options)
+    else:
+        await copy_out(engine, from_name, from_path, target, stdout=context.out.buffer, **options)
+
+
+async def attach(context: Context, container: str, detach_keys: str, no_stdin: bool, sig_proxy: bool) -> int:
+    keys = streams.detach_keys(detach_keys) if detach_keys else streams.DETACH_KEYS
+    engine = await context.engine()
+    document = await engine.container(container)
+    if not document["State"]["Running"]:
+        raise UsageError("not-running", "cannot attach to a stopped container, start it first")
+    return await attaching.joined(engine, document["Id"], stdin=not no_stdin, proxied=sig_proxy, detach=keys)
+
+
+async def export(context: Context, container: str, output: str) -> None:
+    if not output and context.out.isatty():
+        raise UsageError("export-terminal", "cowardly refusing to save to a terminal", remedy="Use -o or redirect.")
+    async with (await context.engine()).export(container) as answer:
+        await streams.write_answer(context, answer, output, "export-output")
+
+
+async def diff(context: Context, container: str) -> None:
+    for change in await (await context.engine()).changes(container):
+        context.print(f"{'CAD'[change['Kind']]} {change['Path']}")
+
+
 NAMES = arguments("names")
+CP = (
+    argument("source"),
+    argument("target"),
+    flag("-a", "--archive", help="Archive mode (copy all uid/gid information)"),
+    flag("-L", "--follow-link", help="Always follow symbol link in SRC_PATH"),
+    flag("-q", "--quiet", help="Suppress progress output during copy"),
+)
+ATTACH = (
+    argument("container"),
+    option("--detach-keys", default="", help="Override the key sequence for detaching a container"),
+    flag("--no-stdin", help="Do not attach STDIN"),
+    flag("--sig-proxy", default=True, help="Proxy all received signals to the process"),
+)
 SIGNAL = option("-s", "--signal", help="Signal to send to the container")
 TIMEOUT = option("-t", "--timeout", type=int, default=None, help="Seconds to wait before killing the container")
 LS = (
@@ -178,6 +228,17 @@ PRUNE = (options("--filter", help='Provide filter values (e.g. "until=<timestamp
 SUBCOMMANDS: dict[str, tuple[Command, Any]] = {
     "ls": (Command("ls", "List containers", LS), ls),
     "inspect": (Command("inspect", "Display detailed information on one or more containers", INSPECT), inspect),
+    "attach": (Command("attach", "Attach to a running container", ATTACH), attach),
+    "cp": (Command("cp", "Copy files/folders between a container and the local filesystem", CP), cp),
+    "diff": (Command("diff", "Inspect changes to files on a container's filesystem", (argument("container"),)), diff),
+    "export": (
+        Command(
+            "export",
+            "Export a container's filesystem as a tar archive",
+            (argument("container"), option("-o", "--output", default="", help="Write to a file, instead of STDOUT")),
+        ),
+        export,
+    ),
     "create": (Command("create", "Create a new container", OPTIONS, interspersed=False), attaching.create),
     "run": (Command("run", "Create and run a new container from an image", RUN, interspersed=False), attaching.run),
     "exec": (Command("exec", "Execute a command in a running container", EXEC, interspersed=False), attaching.exec),

@@ -28,8 +28,8 @@ async def run(context: Context, service: str, private_port: str, index: int, pro
     found = await containers_of(await context.engine(), name, [service])
     found = [c for c in found if not index or c.number == index]
     if not found:
-        where = f" #{index}" if index else ""
-        raise ProjectError("no-container", f'no container found for service "{service}"{where} of project "{name}"')
+        where = f" container #{index}" if index else ""
+        raise ProjectError("not-running", f'service "{service}" is not running{where}')
     container = found[0]
     ports = [p for p in container.document.get("Ports") or () if p.get("PublicPort")]
     for port in ports:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from compose_lite import ids
+from compose_lite.cli import containerrow, nouns, tables
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, arguments, flag, option, options
 from compose_lite.errors import ProjectError, UsageError
 from compose_lite.project.observe import Seen, containers_of
-from compose_lite.units import human_duration
 
 COMMAND = Command(
     "ps",
@@ -29,6 +29,16 @@ COMMAND = Command(
         flag("--orphans", default=True, help="Include orphaned services (not declared by project)"),
     ),
 )
+HEADERS = {
+    **containerrow.HEADERS,
+    "Name": "NAME",
+    "Service": "SERVICE",
+    "Project": "PROJECT",
+    "Health": "HEALTH",
+    "ExitCode": "EXIT CODE",
+    "Publishers": "PUBLISHERS",
+}
+COLUMNS = ("Name", "Image", "Command", "Service", "RunningFor", "Status", "Ports")
 STATES = ("paused", "restarting", "removing", "running", "dead", "created", "exited")
 
 
@@ -47,20 +57,12 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
             raise ProjectError("no-such-service", f"no such service: {service}")
     rows = [c for c in found if _shown(c, services, statuses, o, known)]
     if o["quiet"]:
-        text = "\n".join(c.id if o["no_trunc"] else ids.short(c.id) for c in rows)
+        context.out.write("".join(f"{c.id}\n" for c in rows))
     elif o["only_services"]:
-        text = "\n".join(dict.fromkeys(c.service for c in rows))
-    elif o["format"] == "json":
-        text = "\n".join(json.dumps(row(c), ensure_ascii=False) for c in rows)
-    elif o["format"] in ("table", "", "pretty"):
-        text = _table(rows, o["no_trunc"])
+        context.print("\n".join(dict.fromkeys(c.service for c in rows)))
     else:
-        from compose_lite.cli.tables import print_rows
-
-        print_rows(context, o["format"], [row(c) for c in rows], ())
-        return
-    if text:
-        context.print(text)
+        cells = [row(c, time.time(), whole=o["no_trunc"]) for c in rows]
+        context.out.write(tables.listing(cells, HEADERS, COLUMNS, "" if o["format"] == "pretty" else o["format"]))
 
 
 def _shown(container: Seen, services: Sequence[str], statuses: Sequence[str], o: dict[str, Any], known: Any) -> bool:
@@ -75,26 +77,30 @@ def _shown(container: Seen, services: Sequence[str], statuses: Sequence[str], o:
     return bool(o["all"]) or container.running
 
 
-def row(container: Seen) -> dict[str, Any]:
-    """The fields of `ps --format json`."""
+def row(container: Seen, now: float, *, whole: bool = False) -> dict[str, Any]:
+    """The fields of `ps --format json`. whole: nothing is shortened."""
     document = container.document
+    command, created = str(document.get("Command") or ""), float(document.get("Created") or 0)
+    mounts = [m.get("Name") or m.get("Source") or "" for m in document.get("Mounts") or ()]
+    labels, label = tables.labelled(container.labels)
     return {
-        "Command": json.dumps(document.get("Command") or "", ensure_ascii=False),
-        "CreatedAt": str(document.get("Created")),
+        "Command": json.dumps(command if whole else tables.trimmed(command, 20), ensure_ascii=False),
+        "CreatedAt": nouns.created_at(created),
         "ExitCode": container.exit_code,
         "Health": container.health,
-        "ID": ids.short(container.id),
+        "ID": container.id if whole else ids.short(container.id),
         "Image": container.image,
-        "Labels": ",".join(f"{k}={v}" for k, v in sorted(container.labels.items())),
+        "Label": label,
+        "Labels": labels,
         "LocalVolumes": str(sum(m.get("Type") == "volume" for m in document.get("Mounts") or ())),
-        "Mounts": ",".join(m.get("Name") or m.get("Source") or "" for m in document.get("Mounts") or ()),
+        "Mounts": ",".join(mounts if whole else [tables.trimmed(m, 15) for m in mounts]),
         "Name": container.name,
         "Names": container.name,
         "Networks": ",".join((document.get("NetworkSettings") or {}).get("Networks") or {}),
-        "Ports": ports_text(document.get("Ports") or ()),
+        "Ports": containerrow.ports(document.get("Ports") or ()),
         "Project": container.labels.get(ids.PROJECT, ""),
         "Publishers": publishers(document.get("Ports") or ()),
-        "RunningFor": re.sub(r"^Up |\(.*\)$", "", document.get("Status") or "") if container.running else "",
+        "RunningFor": nouns.ago(created, now),
         "Service": container.service,
         "Size": "0B",
         "State": container.state,
@@ -108,32 +114,3 @@ def publishers(ports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for p in ports
     ]
     return sorted(made, key=lambda p: (p["URL"], p["TargetPort"], p["PublishedPort"], p["Protocol"]))
-
-
-def ports_text(ports: Sequence[dict[str, Any]]) -> str:
-    """`0.0.0.0:8080->80/tcp, 443/tcp`."""
-    texts = []
-    for port in sorted(ports, key=lambda p: (p["PrivatePort"], p.get("Type", ""), ":" in p.get("IP", ""), p.get("PublicPort", 0))):
-        inner = f"{port['PrivatePort']}/{port.get('Type', 'tcp')}"
-        address = port.get("IP", "")
-        where = f"[{address}]" if ":" in address else address
-        texts.append(f"{where}:{port['PublicPort']}->{inner}" if port.get("PublicPort") else inner)
-    return ", ".join(dict.fromkeys(texts))
-
-
-def _table(rows: Sequence[Seen], whole: bool) -> str:
-    import time
-
-    head = ("NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS")
-    lines = [head]
-    for container in rows:
-        command = json.dumps(container.document.get("Command") or "", ensure_ascii=False)
-        if not whole and len(command) > 20:
-            command = command[:19] + "…" + '"'
-        age = human_duration(time.time() - float(container.document.get("Created") or 0)) + " ago"
-        status = container.document.get("Status") or ""
-        lines.append(
-            (container.name, container.image, command, container.service, age, status, ports_text(container.document.get("Ports") or ()))
-        )
-    widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
-    return "\n".join("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)

@@ -39,8 +39,10 @@ async def run(context: Context, services: Sequence[str], force: bool, stop: bool
     if not found:
         context.err.write("No stopped containers\n")
         return
-    if not force:
-        names = ", ".join(c.name for c in found)
+    names = ", ".join(c.name for c in found)
+    if force:
+        context.print(f"Going to remove {names}")
+    else:
         context.err.write(f"? Going to remove {names} (y/N) ")
         context.err.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):

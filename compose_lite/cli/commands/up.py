@@ -77,5 +77,5 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
         return await upping.detached()
     engine = await context.engine()
     view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
-    view.services = shown(upping)
+    view.services, view.report = shown(upping), upping.report
     return await Foreground(upping, engine, view, beside).run()

@@ -20,7 +20,7 @@ async def run(context: Context, format: str, short: bool) -> None:
     if short:
         context.print(__version__)
     elif format == "json":
-        context.print(json.dumps({"version": f"v{__version__}"}))
+        context.print(json.dumps({"version": f"v{__version__}"}, separators=(",", ":")))
     elif format in ("pretty", ""):
         context.print(f"compose-lite version v{__version__}")
     else:

@@ -20,9 +20,9 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], down_project: bool) -> int:
-    _, _, found = await chosen(context, services, all=True)
+    _, name, found = await chosen(context, services, all=False)
     if not found:
-        raise ProjectError("no-container", f"no containers for services {', '.join(services)}")
+        raise ProjectError("no-container", f'no containers for project "{name}"')
     engine = await context.engine()
     codes: list[int] = []
 
