@@ -71,15 +71,15 @@ class Watching:
         """For ever."""
         engine = await self.context.engine()
         try:
-            first = initial(self.rules, {r.path: _files(r.path) for r in self.rules if r.initial_sync})
-            await self._act(engine, await self._newer(engine, first))
-            self._say("Watch enabled")
+            early = initial(self.rules, {r.path: _files(r.path) for r in self.rules if r.initial_sync})
+            await self._act(engine, await self._newer(engine, early))
+            await self._until_roots_change(engine, first=True)
             while True:
                 await self._until_roots_change(engine)
         finally:
             self._lock_path.unlink(missing_ok=True)
 
-    async def _until_roots_change(self, engine: DockerEngine) -> None:
+    async def _until_roots_change(self, engine: DockerEngine, first: bool = False) -> None:
         """Folders are watched with all below them, files and what is not there yet through the folder they stand in."""
         deep, flat = self._roots()
         stop, lock = anyio.Event(), anyio.Lock()
@@ -92,9 +92,10 @@ class Watching:
                 step=SETTLE_MS,
                 stop_event=stop,
                 recursive=recursive,
-                raise_interrupt=False,
             ):
                 paths = {path for _, path in changes}
+                for path in [p for p in paths if os.path.isdir(p) and not os.path.islink(p)]:
+                    paths |= {p for p in _files(path) if self._matters(p)}  # made before anybody looked into the new folder
                 async with lock:
                     await self._act(engine, work(self.rules, paths))
                 if self._roots() != (deep, flat):
@@ -105,6 +106,9 @@ class Watching:
                 group.start_soon(look, _outermost(deep), True)
             if flat:
                 group.start_soon(look, flat, False)
+            if first:
+                await anyio.sleep(0)  # both have made their watchers when they first wait
+                self._say("Watch enabled")
 
     def _roots(self) -> tuple[set[str], set[str]]:
         deep = {r.path for r in self.rules if os.path.isdir(r.path)}
