@@ -244,11 +244,11 @@ class Build:
             state = self._above(state, diff_id)
         return state
 
-    def _above(self, state: State, diff_id: str) -> State:
+    def _above(self, state: State, diff_id: str, key: str = "") -> State:
         layer = self.store.layer(diff_id)
         if layer is None:
             raise BuildError("build-image", f"the layer {diff_id} is not here any more", remedy="Build again.")
-        return state.above(diff_id, str(layer.path))
+        return state.above(diff_id, str(layer.path), key)
 
     # Stages
 
@@ -309,7 +309,7 @@ class Build:
         finally:
             await asyncio.to_thread(work.close)
         self.created[operation.number] = result.created
-        return self._above(state, result.diff_id)
+        return self._above(state, result.diff_id, result.key)
 
     async def _result(self, id: str, title: str, work: Work) -> Result:
         """From the cache, else made; by one of several builds that want it at once."""
@@ -351,7 +351,7 @@ class Build:
                     raise
                 raise StepFailed(error.code, error.says, title) from error
             layer = await asyncio.to_thread(self.store.commit_folder, folder)
-            result = Result(layer.diff_id, rfc3339(time.time_ns()))
+            result = Result(layer.diff_id, rfc3339(time.time_ns()), key)
             self.cache.keep(key, result)
             return result
 
@@ -410,7 +410,7 @@ class Build:
             return upper
 
         layer = await asyncio.to_thread(lambda: self.store.commit_folder(copy()))
-        result = Result(layer.diff_id, rfc3339(time.time_ns()))
+        result = Result(layer.diff_id, rfc3339(time.time_ns()), key)
         self.cache.keep(key, result)
         return result
 

@@ -55,8 +55,8 @@ class State:
     folders: tuple[str, ...] = ()
     chain: str = ""
 
-    def above(self, diff_id: str, folder: str) -> State:
-        return State((*self.diff_ids, diff_id), (*self.folders, folder), solve.chain(self.chain, diff_id))
+    def above(self, diff_id: str, folder: str, key: str = "") -> State:
+        return State((*self.diff_ids, diff_id), (*self.folders, folder), solve.chain(self.chain, key, diff_id))
 
     @property
     def lower(self) -> list[str]:

@@ -27,9 +27,13 @@ _VERSION = 1  # raise it when the same operation begins to mean other files
 _MOST_ENTRIES, _KEPT_DAYS = 4000, 14
 
 
-def chain(parent: str, diff_id: str) -> str:
-    """What a stack of layers is, after the OCI's chain id."""
-    return hashlib.sha256(f"{parent} {diff_id}".encode()).hexdigest()
+def chain(parent: str, key: str, diff_id: str) -> str:
+    """What a stack of layers is: how each was made (its operation's key) and what came of it.
+
+    Both count: a changed RUN makes what is above it anew even if it leaves the same files, as in BuildKit, and what was made on files
+    that are there no more is never taken.
+    """
+    return hashlib.sha256(f"{parent} {key} {diff_id}".encode()).hexdigest()
 
 
 def run_key(operation: ops.Run, below: str, mounts: Sequence[str], machine: Mapping[str, Any]) -> str:
@@ -60,10 +64,11 @@ def _key(*parts: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A layer, and when it was made (RFC 3339)."""
+    """A layer, when it was made (RFC 3339), and the key it was made for."""
 
     diff_id: str
     created: str
+    key: str
 
 
 class Cache:
@@ -78,7 +83,7 @@ class Cache:
         path = self._folder / f"{key}.json"
         try:
             value = json.loads(path.read_bytes())
-            found = Result(value["diff_id"], value["created"])
+            found = Result(value["diff_id"], value["created"], key)
         except (OSError, ValueError, KeyError):
             return None
         with contextlib.suppress(OSError):

@@ -296,7 +296,10 @@ class _Work:
     # Words
 
     def word(self, text: str, env: Mapping[str, str] | None = None, *, line: Line) -> str:
-        found = words.expand(text, self.env if env is None else env, self.planner._rules)
+        try:
+            found = words.expand(text, self.env if env is None else env, self.planner._rules)
+        except BuildError as error:
+            raise BuildError(error.code, f"failed to process {_quoted(text)}: {error.says}") from error
         self._note_unset(found.unset, line)
         return found.text
 

@@ -494,7 +494,7 @@ class ImageStore:
         return Image(
             digest,
             config,
-            tuple(layer.path for layer in present),
+            tuple(dict.fromkeys(layer.path for layer in reversed(present)))[::-1],  # overlayfs takes a folder once; the upper one counts
             diff_ids,
             tuple(layer.content for layer in present),
             tuple(sorted(reference.parse(name).familiar for name, i in names.tags.items() if i == digest)),
