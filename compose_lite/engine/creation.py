@@ -261,6 +261,13 @@ def check_host_config(host: Document) -> list[str]:
         raise EngineError(says, http_status=400, remedy="compose-lite has no GPU drivers; give the nodes by `devices`.")
     if host["Runtime"] not in RUNTIMES:
         raise EngineError(f"unknown or invalid runtime name: {host['Runtime']}", http_status=400)
+    if host.get("StorageOpt"):
+        says = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+        raise EngineError(says, http_status=400, remedy="Leave `storage_opt` out: a container's layer has no quota here.")
+    if host["Isolation"] not in ("", "default"):
+        raise EngineError(f"invalid isolation \"{host['Isolation']}\": linux only supports 'default'", http_status=400)
+    if host["UsernsMode"] not in ("", "host"):
+        raise EngineError(f"invalid user namespace mode: {host['UsernsMode']}", http_status=400)
     if host["LogConfig"]["Type"] not in LOG_DRIVERS:
         kind = host["LogConfig"]["Type"]
         raise EngineError(f'error looking up logging plugin {kind}: plugin "{kind}" not found', http_status=400)
