@@ -60,10 +60,10 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
     networks, moved = _networks(project, snapshot, chosen, wishes, plan)
     volumes, gone = _volumes(project, snapshot, chosen, wishes, plan)
     ground = [*networks, *volumes]
-    _orphans(project, snapshot, wishes, plan)
+    left = Snapshot(tuple(c for c in snapshot.containers if c.id not in gone), snapshot.networks, snapshot.volumes)
+    _orphans(project, left, wishes, plan)
     if wishes.ground_only:
         return plan
-    left = Snapshot(tuple(c for c in snapshot.containers if c.id not in gone), snapshot.networks, snapshot.volumes)
     created: dict[str, list[int]] = {}  # service -> its create steps
     instances: dict[str, list[tuple[str, str, bool]]] = {}  # service -> (name, id if kept, running)
     replaced: set[str] = set()
@@ -116,7 +116,7 @@ def _networks(project: Project, snapshot: Snapshot, chosen: Sequence[str], wishe
         after = []
         if network.name in snapshot.networks:
             label = _label_of_network(project, key, snapshot.networks[network.name], plan)
-            if label in ("", network_hash(network)):
+            if label in ("", network_hash(network)) or wishes.no_recreate:
                 continue
             moved.add(key)
             because = f"network {network.name} is recreated"

@@ -65,3 +65,11 @@ def test_refused(words: list[str], status: int, says: str) -> None:
 def test_a_missing_argument() -> None:
     with pytest.raises(UsageError, match="requires at least 1 argument"):
         RUN.read([], "compose-lite run")
+
+
+def test_a_switch_that_is_on_can_be_turned_off() -> None:
+    command = Command("x", "", (flag("-o", "--orphans", default=True), flag("--tty", default=None), flag("-q", "--quiet")))
+    assert command.read([], "x") == {"orphans": True, "tty": None, "quiet": False}
+    assert command.read(["--orphans=false", "--tty=0", "--quiet=true"], "x") == {"orphans": False, "tty": False, "quiet": True}
+    assert command.read(["-o=false", "--orphans"], "x")["orphans"] is True
+    assert "off:" not in command.usage("x")

@@ -1,0 +1,248 @@
+"""Wanted against seen: which steps, in which order; and that a plan, once applied, leaves nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compose_lite import ids
+from compose_lite.errors import ProjectError
+from compose_lite.project.confighash import service_hash
+from compose_lite.project.observe import Seen, Snapshot
+from compose_lite.project.plan import (
+    AwaitCondition,
+    CreateContainer,
+    CreateNetwork,
+    CreateVolume,
+    Plan,
+    RemoveContainer,
+    RemoveNetwork,
+    RemoveVolume,
+    StartContainer,
+    StopContainer,
+)
+from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile
+from compose_lite.spec.models.project import Project
+from compose_lite.spec.models.resources import Network, Volume
+from compose_lite.spec.models.service import Dependency, Provider, Service, VolumeMount, changed
+
+
+def service(name: str, *needs: str, networks: tuple[str, ...] = ("default",), volumes: tuple[str, ...] = (), **more: Any) -> Service:
+    mounts = [VolumeMount(type="volume", source=v, target=f"/{v}") for v in volumes]
+    depends = {n: Dependency() for n in needs}
+    return Service(name=name, image="i", depends_on=depends, networks=dict.fromkeys(networks), volumes=mounts, **more)
+
+
+def project(*services: Service, networks: Mapping[str, Network] | None = None, volumes: Mapping[str, Volume] | None = None) -> Project:
+    return Project(
+        name="p",
+        services={s.name: s for s in services},
+        networks={"default": Network(name="p_default"), **(networks or {})},
+        volumes=dict(volumes or {}),
+    )
+
+
+def applied(project: Project, before: Snapshot, plan: Plan) -> Snapshot:
+    """What the engine would show after the plan; raises where a step comes before what it needs."""
+    containers = {c.id: c for c in before.containers}
+    networks, volumes = dict(before.networks), dict(before.volumes)
+    names = {c.name: c.id for c in before.containers}
+    for number, planned in enumerate(plan.steps, 1):
+        assert all(earlier < number for earlier in planned.after)
+        match planned.step:
+            case CreateNetwork(name, body):
+                assert name not in networks
+                networks[name] = {"Name": name, "Id": f"{name}#{number}", "Labels": body["Labels"]}
+            case RemoveNetwork(name):
+                del networks[name]
+            case CreateVolume(name, body):
+                volumes[name] = {"Name": name, "Labels": body["Labels"]}
+            case RemoveVolume(name):
+                del volumes[name]
+            case CreateContainer(service=who, number=index, name=name, replaces=old):
+                if old:
+                    del containers[old]
+                names[name] = f"{name}#{number}"
+                containers[names[name]] = seen(project.services[who], index, names[name], "created", networks, project)
+            case StopContainer(id):
+                containers[id] = with_state(containers[id], "exited")
+            case RemoveContainer(id):
+                assert not containers[id].running
+                del containers[id]
+            case StartContainer(name=name, id=id):
+                containers[id or names[name]] = with_state(containers[id or names[name]], "running")
+    return Snapshot(tuple(containers.values()), networks, volumes)
+
+
+def seen(service: Service, number: int, id: str, state: str, networks: Mapping[str, Any], project: Project) -> Seen:
+    joined = {project.networks[k].name: {"NetworkID": networks[project.networks[k].name]["Id"]} for k in service.networks}
+    mounts = [{"Name": project.volumes[v.source].name} for v in service.volumes]
+    labels = {ids.CONFIG_HASH: service_hash(service), ids.ONEOFF: "False"}
+    document = {"NetworkSettings": {"Networks": joined}, "Mounts": mounts}
+    name = service.container_name or f"p-{service.name}-{number}"
+    return Seen(id, name, service.name, number, state, "", 0, "i", "", labels, document)
+
+
+def with_state(container: Seen, state: str) -> Seen:
+    return Seen(*[state if f == "state" else getattr(container, f) for f in Seen.__slots__])
+
+
+def up(wanted: Project, before: Snapshot | None = None, **wishes: Any) -> tuple[Plan, Snapshot]:
+    plan = reconcile(wanted, before or Snapshot(), Wishes(**wishes))
+    return plan, applied(wanted, before or Snapshot(), plan)
+
+
+# --- examples
+
+
+def test_a_first_up_makes_all_before_it_starts_anything() -> None:
+    plan, after = up(project(service("web", "db"), service("db", volumes=("d",)), volumes={"d": Volume(name="p_d")}))
+    assert str(plan) == (
+        "#1 create network p_default\n"
+        "#2 create volume p_d\n"
+        "#3 create container p-db-1  [after #1, #2]\n"
+        "#4 create container p-web-1  [after #1, #2]\n"
+        "#5 start container p-db-1  [after #3, #4]\n"
+        "#6 start container p-web-1  [after #3, #4, #5]\n"
+    )
+    assert not up(project(service("web", "db"), service("db", volumes=("d",)), volumes={"d": Volume(name="p_d")}), after)[0].changes
+
+
+def test_conditions_are_waited_for() -> None:
+    web = changed(service("web"), depends_on={"db": Dependency(condition="service_healthy", required=False)})
+    plan, _ = up(project(web, service("db")))
+    steps = [p.step for p in plan.steps]
+    assert AwaitCondition("web", "db", "service_healthy", False, ("p-db-1",)) in steps
+
+
+def test_scaling_down_takes_the_highest_numbers_and_up_goes_on_counting() -> None:
+    three = up(project(service("web", scale=3)))[1]
+    plan, two = up(project(service("web", scale=2)), three)
+    assert [s.name for s in (p.step for p in plan.steps) if isinstance(s, RemoveContainer)] == ["p-web-3"]
+    assert sorted(c.name for c in up(project(service("web", scale=4)), two)[1].containers) == [f"p-web-{n}" for n in (1, 2, 3, 4)]
+
+
+def test_a_network_that_changed_is_made_anew_and_its_containers_with_it() -> None:
+    old = up(project(service("web"), service("lone", networks=())))[1]
+    wanted = project(service("web"), service("lone", networks=()), networks={"default": Network(name="p_default", internal=True)})
+    plan, after = up(wanted, old)
+    assert [str(p.step).split(":")[0] for p in plan.steps] == [
+        "stop container p-web-1",
+        "remove network p_default",
+        "create network p_default",
+        "keep container p-lone-1",
+        "recreate container p-web-1",
+        "start container p-web-1",
+    ]
+    assert not up(wanted, after)[0].changes
+
+
+def test_a_network_that_somebody_else_made_anew_is_joined_again() -> None:
+    wanted = project(service("web"))
+    after = up(wanted)[1]
+    other = {"p_default": {**after.networks["p_default"], "Id": "another"}}
+    plan, _ = up(wanted, Snapshot(after.containers, other, {}))
+    assert "network p_default is another one now" in str(plan)
+
+
+def test_a_network_of_somebody_else_is_refused_and_a_volume_is_warned_of() -> None:
+    with pytest.raises(ProjectError, match="incorrect label"):
+        reconcile(project(service("web")), Snapshot((), {"p_default": {"Name": "p_default", "Labels": {}}}), Wishes())
+    wanted = project(service("web", volumes=("v",)), volumes={"v": Volume(name="p_v")})
+    plan = reconcile(wanted, Snapshot((), {}, {"p_v": {"Name": "p_v", "Labels": {ids.PROJECT: "q"}}}), Wishes())
+    assert "was created for project 'q'" in plan.warnings[0]
+
+
+def test_a_volume_that_changed_is_made_anew_only_if_that_is_wished() -> None:
+    old = up(project(service("web", volumes=("v",)), volumes={"v": Volume(name="p_v")}))[1]
+    wanted = project(service("web", volumes=("v",)), volumes={"v": Volume(name="p_v", labels={"a": "b"})})
+    assert diverged_volumes(wanted, old) == ["p_v"]
+    assert not up(wanted, old)[0].changes
+    plan, after = up(wanted, old, recreate_volumes=True)
+    assert "remove volume p_v: configuration changed" in str(plan) and "create container p-web-1" in str(plan)
+    assert diverged_volumes(wanted, after) == []
+
+
+def test_ground_only_and_all_resources() -> None:
+    wanted = project(service("web"), networks={"spare": Network(name="p_spare")}, volumes={"v": Volume(name="p_v")})
+    assert [str(p.step) for p in up(wanted, ground_only=True)[0].steps] == ["create network p_default"]
+    assert len(up(wanted, ground_only=True, all_resources=True)[0].steps) == 3
+
+
+def test_orphans_are_warned_of_or_removed() -> None:
+    old = up(project(service("web"), service("gone")))[1]
+    plan, _ = up(project(service("web")), old)
+    assert "p-gone-1" in plan.warnings[0] and not plan.changes
+    assert "remove container p-gone-1: orphan" in str(up(project(service("web")), old, remove_orphans=True)[0])
+    assert not up(project(service("web")), old, ignore_orphans=True)[0].warnings
+
+
+def test_what_shares_a_namespace_follows_its_owner() -> None:
+    owner, guest = service("owner"), service("guest", networks=(), network_mode="service:owner")
+    old = up(project(owner, guest))[1]
+    plan, _ = up(project(changed(owner, image="j"), guest), old)
+    assert "recreate container p-guest-1: shares with owner, which is recreated" in str(plan)
+
+
+def test_a_dependency_that_is_recreated_restarts_who_says_so() -> None:
+    web = changed(service("web"), depends_on={"db": Dependency(restart=True)})
+    old = up(project(web, service("db")))[1]
+    plan, after = up(project(web, changed(service("db"), image="j")), old)
+    assert "stop container p-web-1: db is recreated" in str(plan)
+    assert all(c.running for c in after.containers)
+
+
+def test_providers_have_no_containers() -> None:
+    plan, _ = up(project(service("web", "db"), changed(service("db"), provider=Provider(type="x"))))
+    assert "p-db-1" not in str(plan)
+
+
+def test_a_container_name_cannot_be_scaled() -> None:
+    with pytest.raises(ProjectError, match="custom container name"):
+        up(project(service("web", container_name="w", scale=2)))
+
+
+# --- properties
+
+NAMES = ("a", "b", "c")
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> Project:
+    chosen = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True))
+    services = []
+    for at, name in enumerate(chosen):
+        services.append(
+            service(
+                name,
+                *draw(st.lists(st.sampled_from(chosen[:at]), unique=True) if at else st.just([])),
+                networks=tuple(draw(st.lists(st.sampled_from(("default", "n")), unique=True))),
+                volumes=tuple(draw(st.lists(st.sampled_from(("v", "w")), unique=True))),
+                scale=draw(st.integers(0, 3)),
+                hostname=draw(st.sampled_from(("", "h"))),
+            )
+        )
+    networks = {"n": Network(name="p_n", internal=draw(st.booleans()))}
+    volumes = {key: Volume(name=f"p_{key}", labels=draw(st.sampled_from(({}, {"l": "1"})))) for key in ("v", "w")}
+    return project(*services, networks=networks, volumes=volumes)
+
+
+@given(projects(), projects(), st.booleans(), st.booleans())
+def test_a_plan_once_applied_leaves_nothing_to_do(old: Project, wanted: Project, force: bool, recreate_volumes: bool) -> None:
+    before = up(old)[1]
+    plan, after = up(wanted, before, force_recreate=force, remove_orphans=True, recreate_volumes=recreate_volumes)
+    again, _ = up(wanted, after, remove_orphans=True)
+    assert not again.changes, f"{plan}\nthen\n{again}"
+    assert {(c.service, c.number) for c in after.containers if c.running} == {(c.service, c.number) for c in after.containers}
+    assert {s.name: s.replicas for s in wanted.services.values() if s.replicas} == {
+        name: sum(c.service == name for c in after.containers) for name in {c.service for c in after.containers}
+    }
+
+
+@given(projects())
+def test_equal_arguments_give_an_equal_plan(wanted: Project) -> None:
+    assert str(up(wanted)[0]) == str(up(wanted)[0])
