@@ -90,7 +90,8 @@ class Build:
         request = self.request
         if request.tar:
             folder = self.views.folder()
-            await asyncio.to_thread(self._unpack_context, folder)
+            if not await asyncio.to_thread(self._unpack_context, request.tar, folder):
+                raise BuildError("build-context", "the context is no tar archive")
             return str(folder)
         if fetch.is_git(request.context):
             place = fetch.parse_git(request.context)
@@ -98,17 +99,30 @@ class Build:
             async with self._step("git", f"[internal] load git source {request.context}"):
                 await asyncio.to_thread(fetch.clone, place, into)
             return str(into / place.folder)
+        if fetch.is_url(request.context):
+            async with self._step("context", f"[internal] load remote build context {request.context}"):
+                return await asyncio.to_thread(self._fetch_context, request.context)
         if not os.path.isdir(request.context):
             raise BuildError("build-context", f'unable to prepare context: path "{request.context}" not found')
         return os.path.realpath(request.context)
 
-    def _unpack_context(self, folder: Path) -> None:
+    def _fetch_context(self, url: str) -> str:
+        """An archive by its address, unpacked; anything else is the Dockerfile of an empty context."""
+        made = self.views.folder("context")
+        file = fetch.download(url, made / "fetched")
+        if not self._unpack_context(str(file), made / "context"):
+            file.rename(made / "context" / os.path.basename(self.request.dockerfile))
+        return str(made / "context")
+
+    def _unpack_context(self, archive: str, folder: Path) -> bool:
+        """False when it is no archive."""
         try:
-            stream = fetch.open_archive(self.request.tar)
+            stream = fetch.open_archive(archive)
             if stream is None:
-                raise BuildError("build-context", "the context is no tar archive")
+                return False
             with stream:
                 layer_files.unpack(stream, folder, whiteouts=False)
+            return True
         except ImageError as error:
             raise BuildError("build-context", f"the context cannot be unpacked: {error.says}") from error
 
@@ -380,8 +394,9 @@ class Build:
             async with self._step(f"context {name}", f"[context {name}] load git source {value}"):
                 await asyncio.to_thread(fetch.clone, place, into)
             return Tree(str(into / place.folder), anonymous=True)
-        if stages.is_remote(value):
-            raise BuildError("build-context", f"the additional context {name} is a URL, which is not supported: {value}")
+        if fetch.is_url(value):
+            async with self._step(f"context {name}", f"[context {name}] load remote build context {value}"):
+                return Tree(await asyncio.to_thread(self._fetch_context, value), anonymous=True)
         if not os.path.isdir(value):
             raise BuildError("build-context", f'failed to get build context {name}: path "{value}" not found')
         root = os.path.realpath(value)

@@ -44,6 +44,10 @@ def is_git(text: str) -> bool:
     return bool(_GIT_URL.match(text))
 
 
+def is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
 def parse_git(text: str) -> GitPlace:
     url, _, fragment = text.partition("#")
     ref, _, folder = fragment.partition(":")

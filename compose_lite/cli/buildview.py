@@ -71,6 +71,7 @@ def check_report(found: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
         warnings = one["warnings"]
         count += len(warnings)
         many = f"{len(warnings)} warning{'s have' if len(warnings) > 1 else ' has'} been found!"
-        parts.append(f"{one['service']}\n\nCheck complete, {many if warnings else 'no warnings found.'}\n")
+        name = f"{one['service']}\n\n" if one["service"] else ""
+        parts.append(f"{name}Check complete, {many if warnings else 'no warnings found.'}\n")
         parts += [f"\nWARNING: {row['rule']} - {row['url']}\n{row['says']}\n{row['excerpt']}\n" for row in warnings]
     return "".join(parts), count

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -31,6 +32,7 @@ from compose_lite.image import manifest, reference
 from compose_lite.linux import unix
 
 Document = dict[str, Any]
+_STEP = re.compile(r"\[(?:[^\]]* )?(\d+/\d+)\] (.*)", re.DOTALL)
 
 
 class Builds:
@@ -311,7 +313,9 @@ class _Classic:
             self._titles[event["step"]] = event["title"]
             if event["title"].startswith("[internal]") or event["step"] == "export":
                 return []
-            return [{"stream": f"Step {event['title']}\n"}, *([{"stream": " ---> Using cache\n"}] if event["state"] == "cached" else [])]
+            found = _STEP.fullmatch(event["title"])
+            shown = f"Step {found[1]} : {found[2]}" if found else event["title"]
+            return [{"stream": f"{shown}\n"}, *([{"stream": " ---> Using cache\n"}] if event["state"] == "cached" else [])]
         if "warning" in event:
             return [{"stream": f"[Warning] {event['warning']}\n"}]
         return []

@@ -48,9 +48,8 @@ class BuildFailed(ProjectError):
 
     def __init__(self, service: str, failed: Mapping[str, Any]) -> None:
         excerpt = f"{failed['excerpt']}\n\n" if failed.get("excerpt") else ""
-        super().__init__(
-            "build-failed", f"{excerpt}target {service}: failed to solve: {failed['says']}", remedy=failed.get("remedy") or None
-        )
+        target = f"target {service}: " if service else ""
+        super().__init__("build-failed", f"{excerpt}{target}failed to solve: {failed['says']}", remedy=failed.get("remedy") or None)
 
 
 async def build_images(
@@ -229,7 +228,7 @@ async def _build(
     if not wishes.check:
         report.event("Image", image, "Building")
     found: list[Document] = []
-    async for event in _stream(engine, build_request(project, service, wishes, several=several)):
+    async for event in stream_build(engine, build_request(project, service, wishes, several=several)):
         if "errorDetail" in event:
             failed = event.get("failed") or {"says": event["error"]}
             report.build(service.name, {"failed": failed})
@@ -257,14 +256,15 @@ async def push_image(engine: DockerEngine, image: str, report: Report) -> None:
     report.event("Image", image, "Pushed", done=True)
 
 
-async def _stream(engine: DockerEngine, request: Document) -> AsyncIterator[Document]:
+async def stream_build(engine: DockerEngine, request: Document) -> AsyncIterator[Document]:
+    """The events of a build; the last one has `aux` with the image's ID, or `errorDetail`."""
     version = await engine.version()
     if (version.get("Platform") or {}).get("Name") == "compose-lite":
         async with engine.client.stream("POST", "/compose-lite/v1/build", body=request) as answer:
             async for event in answer.iter_json():
                 yield event
         return
-    if request["check"]:
+    if request.get("check"):
         raise ProjectError("build-check", "the build checks are compose-lite's own engine's", remedy="Leave --engine out.")
     query = {
         "t": request["tags"],
@@ -278,7 +278,10 @@ async def _stream(engine: DockerEngine, request: Document) -> AsyncIterator[Docu
         "version": "1",
         "rm": True,
     }
-    context = await anyio.to_thread.run_sync(_context_tar, request["context"], request["dockerfile_inline"])
+    if request.get("tar"):
+        context = await anyio.Path(request["tar"]).read_bytes()
+    else:
+        context = await anyio.to_thread.run_sync(_context_tar, request["context"], request.get("dockerfile_inline") or "")
     async for event in engine.build(context, query=query):
         yield event
 

@@ -1,4 +1,4 @@
-"""`image`: ls, inspect, rm, tag, history, prune, load, save, pull, push, in Docker's forms."""
+"""`image`: ls, inspect, rm, tag, history, prune, build, load, save, pull, push, in Docker's forms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import anyio
 
 from compose_lite import ids, units
 from compose_lite.api.protocol import split_reference
-from compose_lite.cli import nouns, tables
+from compose_lite.cli import imagebuild, nouns, tables
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
 from compose_lite.cli.streams import write_answer
@@ -275,5 +275,6 @@ SUBCOMMANDS = {
         push,
     ),
 }
+SUBCOMMANDS["build"] = (imagebuild.COMMAND, imagebuild.build)
 SUBCOMMANDS["list"] = SUBCOMMANDS["ls"]
 SUBCOMMANDS["remove"] = SUBCOMMANDS["rm"]
