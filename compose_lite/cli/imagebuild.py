@@ -127,7 +127,7 @@ def build_document(o: Mapping[str, Any], environ: Mapping[str, str], cwd: str) -
     try:
         shm_size = units.parse_size(o["shm_size"]) if o["shm_size"] else 0
     except ValueError as error:
-        raise UsageError("shm-size", f"invalid --shm-size: {error}") from None
+        raise UsageError("build-option", f"invalid --shm-size: {error}") from None
     return {
         "dockerfile": o["file"] if o["file"] not in ("", "-") else "Dockerfile",
         "args": _pairs(o["build_args"], environ),
@@ -166,7 +166,7 @@ def _ulimit(entry: str) -> tuple[str, list[int]]:
     try:
         return name, [int(soft), int(hard or soft)]
     except ValueError:
-        raise UsageError("ulimit", f"invalid --ulimit: {entry}", remedy="Say NAME=SOFT[:HARD].") from None
+        raise UsageError("build-option", f"invalid --ulimit: {entry}", remedy="Say NAME=SOFT[:HARD].") from None
 
 
 def _context(value: str, cwd: str) -> str:
@@ -178,7 +178,7 @@ def _secret(entry: str, environ: Mapping[str, str], cwd: str) -> dict[str, Any]:
     given = dict(part.partition("=")[::2] for part in entry.split(","))
     name = given.get("id", "")
     if not name or set(given) - {"id", "src", "source", "env", "type"}:
-        raise UsageError("secret", f"invalid --secret: {entry}", remedy="Say id=NAME[,src=FILE] or id=NAME,env=VARIABLE.")
+        raise UsageError("build-option", f"invalid --secret: {entry}", remedy="Say id=NAME[,src=FILE] or id=NAME,env=VARIABLE.")
     variable = given.get("env") or (given.get("src") or name if given.get("type") == "env" else "")
     file = given.get("src") or given.get("source") or ""
     if variable or (not file and name in environ):
