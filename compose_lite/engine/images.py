@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from compose_lite.engine.filters import matches_labels
 from compose_lite.engine.record import Container
@@ -23,6 +23,9 @@ from compose_lite.image import archive, reference
 from compose_lite.image import manifest as manifests
 from compose_lite.image.store import Image, ImageStore, Removal, Untagged, Use
 from compose_lite.units import parse_rfc3339, rfc3339
+
+if TYPE_CHECKING:
+    from compose_lite.image.auth import Login
 
 Document = dict[str, Any]
 _STATUS = {
@@ -212,6 +215,50 @@ class Images:
         await request.begin()
         await request.send_json({"status": image.id})
         self._tell("import", image.id, {"name": name or image.id})
+
+    async def push(self, request: Request) -> None:
+        """POST /images/{name}/push: a stream of what is uploaded. Without a tag all tags of the name."""
+        from compose_lite.image import auth
+
+        given, tag = request.params["name"], request.text("tag")
+        name = await self._in_thread(reference.parse, f"{given}:{tag}" if tag else given)
+        if tag or name.tag:
+            await self._in_thread(self._require, str(name.with_default_tag()))
+            names = [name.with_default_tag()]
+        else:
+            tags = await self._in_thread(lambda: sorted({tag for image in self.store.all() for tag in image.tags}))
+            names = [found for found in map(reference.parse, tags) if found.repository == name.repository]
+            if not names:
+                raise EngineError(f"An image does not exist locally with the tag: {name.familiar}", http_status=404)
+        login = auth.decode_header(request.headers.get("x-registry-auth", ""))
+        await request.begin()
+        await request.send_json({"status": f"The push refers to repository [{name.repository}]"})
+        for one in names:
+            if not await self._push_one(request, one, login):
+                return
+
+    async def _push_one(self, request: Request, name: reference.Reference, login: Login | None) -> bool:
+        from compose_lite.image import upload
+
+        rows: asyncio.Queue[Document | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def told(layer: str, status: str, done: int, total: int) -> None:
+            loop.call_soon_threadsafe(rows.put_nowait, upload.progress_document(layer, status, done, total))
+
+        job = asyncio.ensure_future(asyncio.to_thread(upload.push, self.store, name, login=login, progress=told))
+        job.add_done_callback(lambda _: rows.put_nowait(None))
+        while (row := await rows.get()) is not None:
+            await request.send_json(row)
+        try:
+            pushed = await job
+        except (Error, OSError) as error:
+            await request.send_json(_error(error))
+            return False
+        await request.send_json({"status": f"{name.tag}: digest: {pushed.digest} size: {pushed.size}"})
+        await request.send_json({"progressDetail": {}, "aux": {"Tag": name.tag, "Digest": pushed.digest, "Size": pushed.size}})
+        self._tell("push", name.familiar, {"name": name.familiar})
+        return True
 
     async def save(self, request: Request) -> None:
         """GET /images/get?names=... and GET /images/{name}/get: an archive."""

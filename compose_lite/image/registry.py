@@ -64,8 +64,8 @@ def endpoints(domain: str, env: Mapping[str, str]) -> list[str]:
 class Session:
     """Requests to one repository of one registry, with its token."""
 
-    def __init__(self, base: str, path: str, login: Login | None) -> None:
-        self.base, self.path, self._login = base, path, login
+    def __init__(self, base: str, path: str, login: Login | None, actions: str = "pull") -> None:
+        self.base, self.path, self._login, self._actions = base, path, login, actions
         self._authorization = ""
         self._lock = threading.Lock()
         timeout = urllib3.Timeout(connect=10, read=60)
@@ -97,6 +97,20 @@ class Session:
             raise _refused(answer, self.path, what)
         return answer
 
+    def authorize(self) -> None:
+        """Gets the right to send before there is something to send: a body is not to be sent twice."""
+        answer = self._ask(f"{self.base}/v2/", {})
+        if answer.status == 401:
+            self._authorize(answer.headers.get("WWW-Authenticate", ""))
+        answer.release_conn()
+
+    def send(self, method: str, what: str, *, headers: Mapping[str, str] | None = None, body: Any = None) -> urllib3.BaseHTTPResponse:
+        """The answer to a request with a body, whatever its status. what: below the repository, or a whole URL."""
+        url = what if "://" in what else f"{self.base}/v2/{self.path}/{what}"
+        same = urlsplit(url).netloc == urlsplit(self.base).netloc
+        extra = {"Authorization": self._authorization} if self._authorization and same else {}
+        return self._pool.request(method, url, headers={**(headers or {}), **extra}, body=body, redirect=False, retries=False)
+
     def _ask(self, url: str, headers: Mapping[str, str], *, authorized: bool = True) -> urllib3.BaseHTTPResponse:
         extra = {"Authorization": self._authorization} if self._authorization and authorized else {}
         return self._pool.request("GET", url, headers={**headers, **extra}, preload_content=False, redirect=False)
@@ -107,7 +121,7 @@ class Session:
             if challenge.scheme == "basic" and self._login:
                 self._authorization = self._login.header()
             elif challenge.scheme == "bearer" and challenge.parameters.get("realm"):
-                asked = {"service": challenge.parameters.get("service", ""), "scope": f"repository:{self.path}:pull"}
+                asked = {"service": challenge.parameters.get("service", ""), "scope": f"repository:{self.path}:{self._actions}"}
                 headers = {"Authorization": self._login.header()} if self._login else {}
                 answer = self._pool.request("GET", f"{challenge.parameters['realm']}?{urlencode(asked)}", headers=headers)
                 if answer.status != 200:

@@ -600,6 +600,14 @@ class BlobWriter:
         self._sum.update(piece)
         self.size += len(piece)
 
+    def flush(self) -> None:
+        self._file.flush()
+
+    def digest(self) -> str:
+        """Of what was written so far, all of which is in the file then."""
+        self._file.flush()
+        return "sha256:" + self._sum.hexdigest()
+
     def keeping(self, raw: IO[bytes]) -> IO[bytes]:
         """A stream of the same bytes, each of which is written here as it is read."""
         return io.BufferedReader(_Keeping(raw, self), 1 << 18)
