@@ -79,7 +79,7 @@ def test_several_documents() -> None:
         ("a:\n\tb: 1", "f.yaml:2:1: yaml: found character that cannot start any token"),
         ("a: 'x", "found unexpected end of stream"),
         ("a: !!int x", "cannot decode 'x' as a !!int"),
-        ("a: " + "[" * 100_000, "nested too deeply"),
+        ("a: " + "[" * 100_000, "nest"),  # libyaml 0.2.6 and newer has words of its own
         ("a:" + "\n" + "".join("  " * n + "- a:\n" for n in range(1, 600)), "nested too deeply"),
     ],
 )
