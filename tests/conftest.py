@@ -15,8 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.runtime.bundles import busybox_root
+
+# Property tests: a small sample that is the same in every run; HYPOTHESIS_PROFILE=long searches for an hour's coffee.
+settings.register_profile("suite", max_examples=60, derandomize=True, deadline=None, database=None)
+settings.register_profile("long", max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,0 +1,147 @@
+"""Ports: what bindings mean, and bytes through a real forwarder in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from compose_lite.errors import NetworkError
+from compose_lite.network.publish import Binding, Publisher, parse_bindings
+
+
+def test_bindings() -> None:
+    found = parse_bindings({"80/tcp": [{"HostPort": "8080"}, {"HostIp": "127.0.0.1", "HostPort": "9000-9010"}], "53/udp": None}, ipv6=False)
+    assert found == [
+        Binding(80, "tcp", ("0.0.0.0",), 8080, 8080),
+        Binding(80, "tcp", ("127.0.0.1",), 9000, 9010),
+        Binding(53, "udp", ("0.0.0.0",), 0, 0),
+    ]
+    assert parse_bindings({"80": [{}]}, ipv6=True)[0].addresses == ("0.0.0.0", "::")
+
+
+@pytest.mark.parametrize(("bindings", "code"), [({"80/sctp": [{}]}, "port-protocol"), ({"80/tcp": [{"HostPort": "x"}]}, "bad-port")])
+def test_bindings_that_cannot_be(bindings: dict[str, list[dict[str, str]]], code: str) -> None:
+    with pytest.raises(NetworkError) as caught:
+        parse_bindings(bindings, ipv6=False)
+    assert caught.value.code == code
+
+
+@contextlib.asynccontextmanager
+async def publisher(folder: Path) -> AsyncIterator[Publisher]:
+    """A publisher whose forwarder is a plain process; it ends with its last port and engine."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    async def spawn(listener: socket.socket) -> None:
+        code = f"from compose_lite.network import forward; forward.main([{listener.fileno()}], [])"
+        started.append(subprocess.Popen([sys.executable, "-c", code], pass_fds=[listener.fileno()]))
+
+    made = Publisher(folder / "forward.sock", spawn)
+    try:
+        yield made
+        await made.close_ids(await made.known())
+    finally:
+        made.close()
+        for process in started:
+            assert process.wait(timeout=10) == 0
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    """A TCP server on loopback that answers in capitals until the client ends its half."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    with client:
+                        while data := client.recv(1 << 16):
+                            client.sendall(data.upper())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def test_bytes_go_both_ways_and_half_closes_pass(tmp_path: Path, echo: int) -> None:
+    async def scenario() -> None:
+        async with publisher(tmp_path) as ports:
+            (opened,) = await ports.publish("c1", [Binding(echo, "tcp", ("127.0.0.1",))], "127.0.0.1")
+            assert opened.id == f"c1/{echo}/tcp/127.0.0.1/{opened.host_port}" and await ports.known() == [opened.id]
+            reader, writer = await asyncio.open_connection("127.0.0.1", opened.host_port)
+            sent = b"hello" * 100_000
+            writer.write(sent)
+            writer.write_eof()
+            async with asyncio.timeout(10):
+                assert await reader.read(-1) == sent.upper()
+            writer.close()
+            await writer.wait_closed()
+            await ports.withdraw([opened])
+            with pytest.raises(OSError):
+                await asyncio.open_connection("127.0.0.1", opened.host_port)
+
+    asyncio.run(scenario())
+
+
+def test_datagrams_come_back_to_who_sent_them(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target:
+            target.bind(("127.0.0.1", 0))
+            target.setblocking(False)
+            async with publisher(tmp_path) as ports:
+                (opened,) = await ports.publish("c1", [Binding(target.getsockname()[1], "udp", ("127.0.0.1",))], "127.0.0.1")
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                    client.setblocking(False)
+                    client.connect(("127.0.0.1", opened.host_port))
+                    await loop.sock_sendall(client, b"ping")
+                    async with asyncio.timeout(5):
+                        data, sender = await loop.sock_recvfrom(target, 100)
+                        await loop.sock_sendto(target, data + b" pong", sender)
+                        assert await loop.sock_recv(client, 100) == b"ping pong"
+
+    asyncio.run(scenario())
+
+
+def test_a_taken_port_is_named_and_nothing_stays_open(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            taken = other.getsockname()[1]
+            async with publisher(tmp_path) as ports:
+                wishes = [Binding(80, "tcp", ("127.0.0.1",)), Binding(81, "tcp", ("127.0.0.1",), taken, taken)]
+                with pytest.raises(NetworkError, match="port is already allocated") as caught:
+                    await ports.publish("c1", wishes, "127.0.0.1")
+                assert caught.value.code == "port-in-use" and str(taken) in str(caught.value)
+                assert await ports.known() == []
+
+    asyncio.run(scenario())
+
+
+def test_reserved_ports_are_held_used_and_given_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        wish = Binding(80, "tcp", ("127.0.0.1",), port, port)
+        async with publisher(tmp_path) as ports:
+            await ports.reserve("project", [wish])
+            await ports.reserve("project", [wish])  # its own again
+            with pytest.raises(NetworkError):
+                await ports.reserve("other", [wish])
+            (opened,) = await ports.publish("c1", [wish], "127.0.0.1")
+            assert opened.host_port == port
+            await ports.withdraw([opened])
+            await ports.reserve("project", [wish])
+            ports.release("project")
+            await ports.reserve("other", [wish])
+
+    asyncio.run(scenario())
