@@ -75,3 +75,4 @@ def give_addresses(network: Mapping[str, Any], endpoint: Document, taken: set[po
             continue
         gateway = "" if network["Internal"] else config["Gateway"].split("/")[0]
         endpoint.update({key: str(address), prefix_key: subnet.prefixlen, gateway_key: gateway})
+    endpoint["MacAddress"] = endpoint["MacAddress"] or pools.mac_of(endpoint["IPAddress"] or endpoint["GlobalIPv6Address"])

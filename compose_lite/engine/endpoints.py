@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
 from compose_lite.ids import new_id, short
+from compose_lite.network import addresses
 from compose_lite.network.dns_server import ResolvConf
 from compose_lite.network.publish import Published
 
@@ -82,16 +82,11 @@ def new_endpoint(
     network: Document, settings: Mapping[str, Any], container: NetworkContainer, old: Mapping[str, Any] | None = None
 ) -> Document:
     """An endpoint's document without addresses."""
-    mac = settings.get("MacAddress") or container.config.get("MacAddress") or ""
-    if not mac and network["Driver"] == "bridge":
-        raw = bytearray(secrets.token_bytes(6))
-        raw[0] = raw[0] & 0xFE | 0x02  # unicast, locally administered
-        mac = raw.hex(":")
     return {
         "IPAMConfig": settings.get("IPAMConfig"),
         "Links": settings.get("Links"),
         "Aliases": settings.get("Aliases"),
-        "MacAddress": mac,
+        "MacAddress": settings.get("MacAddress") or container.config.get("MacAddress") or "",
         "DriverOpts": settings.get("DriverOpts"),
         "GwPriority": settings.get("GwPriority") or 0,
         "NetworkID": network["Id"],
@@ -102,6 +97,8 @@ def new_endpoint(
 
 
 def clear_addresses(endpoint: Document) -> None:
+    if endpoint["MacAddress"] == addresses.mac_of(endpoint["IPAddress"] or endpoint["GlobalIPv6Address"]):
+        endpoint["MacAddress"] = ""  # not wished for
     endpoint.update(_NO_ADDRESS)
     endpoint.pop("x-interface", None)
 

@@ -91,3 +91,12 @@ def overlap(one: Network, other: Network) -> bool:
     if isinstance(one, IPv4Network):
         return isinstance(other, IPv4Network) and one.overlaps(other)
     return isinstance(other, IPv6Network) and one.overlaps(other)
+
+
+def mac_of(address: str) -> str:
+    """An interface's hardware address from its IP address, locally administered: `02:42:ac:12:00:02` for 172.18.0.2.
+
+    The next container with that address then has the same one, so what neighbours remember stays true: with another they
+    would send into the void for some seconds after a restart. "" for no address.
+    """
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *parse_address(address).packed[-4:])) if address else ""

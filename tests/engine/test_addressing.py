@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+from compose_lite.engine import addressing, endpoints
+
+NETWORK = {"Id": "n" * 64, "Internal": False, "IPAM": {"Config": [{"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}]}}
+
+
+def endpoint(mac: str = "") -> dict[str, Any]:
+    return {"IPAMConfig": None, "MacAddress": mac, "IPAddress": "", "GlobalIPv6Address": ""}
+
+
+def test_the_hardware_address_follows_the_address_so_that_neighbours_remember_rightly() -> None:
+    first, next_one = endpoint(), endpoint()
+    addressing.give_addresses(NETWORK, first, addressing.taken_addresses(NETWORK, []))
+    assert (first["IPAddress"], first["MacAddress"]) == ("172.18.0.2", "02:42:ac:12:00:02")
+    endpoints.clear_addresses(first)
+    assert (first["IPAddress"], first["MacAddress"]) == ("", "")
+    addressing.give_addresses(NETWORK, next_one, addressing.taken_addresses(NETWORK, []))
+    assert next_one["MacAddress"] == "02:42:ac:12:00:02"
+
+
+def test_a_wished_hardware_address_stays() -> None:
+    wished = endpoint("02:00:00:00:00:07")
+    addressing.give_addresses(NETWORK, wished, addressing.taken_addresses(NETWORK, []))
+    endpoints.clear_addresses(wished)
+    assert wished["MacAddress"] == "02:00:00:00:00:07"
