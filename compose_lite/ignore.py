@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from compose_lite.errors import Error
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -65,7 +67,10 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             at = end + 1
         else:
             out.append(re.escape(char))
-    return re.compile("".join(out) + r"\Z", re.DOTALL)
+    try:
+        return re.compile("".join(out) + r"\Z", re.DOTALL)
+    except re.error as error:
+        raise Error("ignore-pattern", f"syntax error in pattern: {pattern}", remedy="A class is written [a-z] or [^a-z].") from error
 
 
 def ignored(path: str, patterns: Sequence[Pattern]) -> bool:
