@@ -60,7 +60,6 @@ class Build:
             file = self._file = self._parse(root)
         ignore = self._ignore_file(root, self.request.dockerfile)
         self._trees["context"] = Tree(root, ignore, anonymous=True)
-        fetch.proxies(self.request.args)
         planner = Planner(file, self._wishes())
         try:
             target = await self._plan(planner, planner.target)
@@ -97,7 +96,7 @@ class Build:
             place = fetch.parse_git(request.context)
             into = self.views.folder() / "context"
             async with self._step("git", f"[internal] load git source {request.context}"):
-                await asyncio.to_thread(fetch.clone, place, into)
+                await asyncio.to_thread(self.host.clone, place, into)
             return str(into / place.folder)
         if fetch.is_url(request.context):
             async with self._step("context", f"[internal] load remote build context {request.context}"):
@@ -109,7 +108,7 @@ class Build:
     def _fetch_context(self, url: str) -> str:
         """An archive by its address, unpacked; anything else is the Dockerfile of an empty context."""
         made = self.views.folder("context")
-        file = fetch.download(url, made / "fetched")
+        file = self.host.download(url, made / "fetched")
         if not self._unpack_context(str(file), made / "context"):
             file.rename(made / "context" / os.path.basename(self.request.dockerfile))
         return str(made / "context")
@@ -392,7 +391,7 @@ class Build:
         if fetch.is_git(value):
             place, into = fetch.parse_git(value), self.views.folder() / "context"
             async with self._step(f"context {name}", f"[context {name}] load git source {value}"):
-                await asyncio.to_thread(fetch.clone, place, into)
+                await asyncio.to_thread(self.host.clone, place, into)
             return Tree(str(into / place.folder), anonymous=True)
         if fetch.is_url(value):
             async with self._step(f"context {name}", f"[context {name}] load remote build context {value}"):

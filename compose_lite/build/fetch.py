@@ -54,7 +54,7 @@ def parse_git(text: str) -> GitPlace:
     return GitPlace(f"https://{url}" if url.startswith("github.com/") else url, ref, posixpath.normpath("/" + folder).strip("/"))
 
 
-def clone(place: GitPlace, into: Path, *, keep_git: bool = False) -> str:
+def clone(place: GitPlace, into: Path, *, keep_git: bool = False, proxies: Mapping[str, str] | None = None) -> str:
     """Checks out into the folder (which is made); the commit. BuildError with git's own words."""
     program = shutil.which("git")
     if program is None:
@@ -63,7 +63,7 @@ def clone(place: GitPlace, into: Path, *, keep_git: bool = False) -> str:
     environment = {
         "PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/"), "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
-        "SSH_AUTH_SOCK": os.environ.get("SSH_AUTH_SOCK", ""), "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file",
+        "SSH_AUTH_SOCK": os.environ.get("SSH_AUTH_SOCK", ""), "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file", **(proxies or {}),
     }  # fmt: skip
 
     def git(*arguments: str) -> str:
@@ -91,13 +91,13 @@ def clone(place: GitPlace, into: Path, *, keep_git: bool = False) -> str:
     return commit
 
 
-def download(url: str, into: Path, checksum: str = "") -> Path:
+def download(url: str, into: Path, checksum: str = "", proxies: Mapping[str, str] | None = None) -> Path:
     """The answer as a file of mode 0600 with the server's time; checks the digest if one is wanted."""
     digest, name = hashlib.sha256(), file_name(url)
     request = urllib.request.Request(url, headers={"User-Agent": "compose-lite", "Accept-Encoding": "identity"})
     into.mkdir(mode=0o700, exist_ok=True)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with _opener(url, proxies or {}).open(request, timeout=60) as answer:
             given = re.search(r'filename="?([^";/]+)', answer.headers.get("Content-Disposition") or "")
             name = given[1] if given else name or file_name(answer.geturl())
             if not name:
@@ -148,9 +148,13 @@ def unpack(stream: IO[bytes], target: str, owner: tuple[int, int] | None, note: 
         note(text)
 
 
-def proxies(args: Mapping[str, str]) -> None:
-    """Build arguments that name proxies count for what is downloaded too."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
-        value = args.get(name, args.get(name.lower()))
-        if value is not None:
-            os.environ[name.lower()] = value
+def proxies(args: Mapping[str, str]) -> dict[str, str]:
+    """Build arguments that name proxies count for what is fetched too: by their lower-case names."""
+    names = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+    return {name: value for name in names if (value := args.get(name.upper(), args.get(name))) is not None}
+
+
+def _opener(url: str, given: Mapping[str, str]) -> urllib.request.OpenerDirector:
+    found = urllib.request.getproxies() | {name.removesuffix("_proxy"): value for name, value in given.items()}
+    direct = urllib.request.proxy_bypass_environment(urlsplit(url).netloc, found)  # type: ignore[attr-defined]
+    return urllib.request.build_opener(urllib.request.ProxyHandler({} if direct else {k: v for k, v in found.items() if v}))

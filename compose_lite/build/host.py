@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from compose_lite.build import solve
+from compose_lite.build.fetch import GitPlace
 from compose_lite.build.operations import Run
 from compose_lite.errors import BuildError
 
@@ -42,6 +43,12 @@ class Host(Protocol):
 
     def account(self, lower: Sequence[str], text: str) -> tuple[int, int]:
         """uid and gid of `user[:group]` by the files of that root. Raises BuildError for unknown names."""
+
+    def download(self, url: str, into: Path, checksum: str = "") -> Path:
+        """fetch.download through the machine's own network. Called from threads."""
+
+    def clone(self, place: GitPlace, into: Path, *, keep_git: bool = False) -> str:
+        """fetch.clone through the machine's own network. Called from threads."""
 
     def private_file(self, content: bytes, mode: int, uid: int, gid: int) -> str:
         """A file in memory for the time of a RUN."""

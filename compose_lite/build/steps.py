@@ -130,11 +130,11 @@ class Copying(Work):
         folder = self.build.views.folder()
         if fetch.is_git(source):
             place = fetch.parse_git(source)
-            commit = fetch.clone(place, folder / "git", keep_git=one.keep_git)
+            commit = self.build.host.clone(place, folder / "git", keep_git=one.keep_git)
             if one.checksum and not commit.startswith(one.checksum):
                 raise BuildError("build-checksum", f"expected checksum to match {one.checksum}, got {commit}")
             return Tree(str(folder / "git" / place.folder), anonymous=True)
-        fetch.download(source, folder / "url", one.checksum)
+        self.build.host.download(source, folder / "url", one.checksum)
         return Tree(str(folder / "url"), anonymous=True)
 
     def _with_parents(self, tree: Tree, source: str) -> list[Top]:

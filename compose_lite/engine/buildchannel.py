@@ -2,7 +2,7 @@
 
 engine ──request (a memfd)──▶ build process        at its start
 engine ◀──{"tell": event}── build process          progress, as it goes out to the client
-engine ◀──{"ask": what, "n": 1, ...}──             netns, pull: answered by {"re": 1, ...} or {"re": 1, "error": {...}}
+engine ◀──{"ask": what, "n": 1, ...}──             netns, pull, download, clone: answered by {"re": 1, ...} or {"re": 1, "error": {...}}
 engine ◀──{"built": id} or {"failed": {...}}──     the last message
 the end of the socket                              cancels the build, whichever side it comes from
 """

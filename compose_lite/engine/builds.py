@@ -16,7 +16,9 @@ import shutil
 import socket
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from compose_lite.engine import creation, ociconfig
@@ -190,12 +192,26 @@ class _OneBuild:
         try:
             if message["ask"] == "netns":
                 self._channel.send({"re": number}, [await self._network()])
-            else:
+            elif message["ask"] == "pull":
                 await self._pull(message["name"], message["platform"])
                 self._channel.send({"re": number})
-        except (Error, OSError) as error:
-            says = error.says if isinstance(error, Error) else str(error)
+            else:
+                self._channel.send({"re": number, "found": await asyncio.to_thread(self._fetch, message)})
+        except Exception as error:  # whatever it is: the process waits for an answer
+            if not isinstance(error, Error | OSError):
+                traceback.print_exception(error, file=sys.stderr)
+            says = error.says if isinstance(error, Error) else f"{type(error).__name__}: {error}"
             self._channel.send({"re": number, "error": {"says": says, "code": getattr(error, "code", "build")}})
+
+    def _fetch(self, message: Document) -> str:
+        """Here, since the build's process may stand in a network of its own."""
+        from compose_lite.build import fetch
+
+        into, proxies = Path(message["into"]), fetch.proxies(self._document.get("args") or {})
+        if message["ask"] == "download":
+            return str(fetch.download(message["url"], into, message["checksum"], proxies))
+        place = fetch.GitPlace(message["url"], message["ref"], message["folder"])
+        return fetch.clone(place, into, keep_git=bool(message["keep_git"]), proxies=proxies)
 
     async def _pull(self, name: str, platform: str) -> None:
         from compose_lite.image import registry  # urllib3 and TLS are for pulling only

@@ -22,6 +22,7 @@ from typing import Any
 from compose_lite.build import request as requests
 from compose_lite.build import views
 from compose_lite.build.execute import Build
+from compose_lite.build.fetch import GitPlace
 from compose_lite.build.host import RunStep, StepFailed
 from compose_lite.engine import users
 from compose_lite.engine.buildchannel import MOST, Channel
@@ -142,6 +143,19 @@ class _Host:
             return users.resolve(text, (), passwd, group)
         except EngineError as error:
             raise BuildError("build-user", error.says) from error
+
+    def download(self, url: str, into: Path, checksum: str = "") -> Path:
+        return Path(self._fetched({"ask": "download", "url": url, "into": str(into), "checksum": checksum}))
+
+    def clone(self, place: GitPlace, into: Path, *, keep_git: bool = False) -> str:
+        where = {"url": place.url, "ref": place.ref, "folder": place.folder}
+        return self._fetched({"ask": "clone", **where, "into": str(into), "keep_git": keep_git})
+
+    def _fetched(self, question: Document) -> str:
+        answer, _ = asyncio.run_coroutine_threadsafe(self._channel.ask(question), self._loop).result()
+        if "error" in answer:
+            raise BuildError(answer["error"]["code"], answer["error"]["says"])
+        return str(answer["found"])
 
     def private_file(self, content: bytes, mode: int, uid: int, gid: int) -> str:
         path = self._run / f"secret-{secrets.token_hex(8)}"
