@@ -1,0 +1,161 @@
+"""From Docker's wishes to the OCI runtime config: what is asked for, and that a default is never relaxed unasked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compose_lite.engine import defaults, ociconfig
+from compose_lite.engine.users import User
+from compose_lite.errors import EngineError
+from tests.engine.made import around, container
+
+DEFAULTS = set(defaults.CAPABILITIES)
+
+
+def config(host: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return ociconfig.oci_config(container(host), around(**more))[0]
+
+
+def mount(config: dict[str, Any], destination: str) -> dict[str, Any]:
+    (found,) = [m for m in config["mounts"] if m["destination"] == destination]
+    return found
+
+
+def test_what_nobody_asked_for_is_the_default() -> None:
+    made = config()
+    assert set(made["process"]["capabilities"]["bounding"]) == DEFAULTS
+    assert made["process"]["capabilities"]["effective"] == made["process"]["capabilities"]["bounding"]
+    assert made["process"]["capabilities"]["inheritable"] == [] == made["process"]["capabilities"]["ambient"]
+    assert not made["process"]["noNewPrivileges"] and not made["root"]["readonly"]
+    assert made["linux"]["maskedPaths"] == list(defaults.MASKED) and made["linux"]["readonlyPaths"] == list(defaults.READONLY)
+    assert made["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert {n["type"] for n in made["linux"]["namespaces"]} == {"mount", "network", "pid", "ipc", "uts", "cgroup"}
+    assert set(made["linux"]["resources"]) == {"devices"} and made["linux"]["resources"]["devices"][0] == {"allow": False, "access": "rwm"}
+    assert mount(made, "/sys")["options"][-1] == "ro"
+    assert made["process"]["env"] == [defaults.PATH, "HOSTNAME=c0ffee000000", "HOME=/root"]
+
+
+@pytest.mark.parametrize(
+    ("add", "drop", "wanted"),
+    [
+        (["NET_ADMIN"], [], DEFAULTS | {"CAP_NET_ADMIN"}),
+        (["cap_sys_time"], ["chown", "CAP_KILL"], (DEFAULTS | {"CAP_SYS_TIME"}) - {"CAP_CHOWN", "CAP_KILL"}),
+        ([], ["ALL"], set()),
+        (["NET_RAW"], ["ALL"], {"CAP_NET_RAW"}),
+        (["ALL"], ["SYS_ADMIN"], {"CAP_CHOWN", "CAP_NET_ADMIN"}),
+    ],
+)
+def test_capabilities(add: list[str], drop: list[str], wanted: set[str]) -> None:
+    held = (
+        [*DEFAULTS, "CAP_NET_ADMIN", "CAP_SYS_TIME", "CAP_SYS_ADMIN"]
+        if "ALL" not in add
+        else ["CAP_CHOWN", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"]
+    )
+    assert set(ociconfig.capabilities({"CapAdd": add, "CapDrop": drop}, held)) == wanted
+
+
+def test_nothing_is_given_that_the_engine_does_not_hold() -> None:
+    assert ociconfig.capabilities({"CapAdd": ["NET_ADMIN"]}, ["CAP_CHOWN"]) == ["CAP_CHOWN"]
+    assert ociconfig.capabilities({"Privileged": True}, ["CAP_CHOWN"]) == ["CAP_CHOWN"]
+
+
+def test_other_users_have_capabilities_only_in_the_bounding_set() -> None:
+    sets = config(user=User(1000, 1000))["process"]["capabilities"]
+    assert set(sets["bounding"]) == DEFAULTS and sets["effective"] == sets["permitted"] == []
+
+
+def test_privileged() -> None:
+    made = config({"Privileged": True})
+    assert made["linux"]["maskedPaths"] == [] == made["linux"]["readonlyPaths"]
+    assert "seccomp" not in made["linux"] and made["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert mount(made, "/sys")["options"][-1] == "rw"
+
+
+def test_security_options() -> None:
+    assert config({"SecurityOpt": ["no-new-privileges"]})["process"]["noNewPrivileges"]
+    assert "seccomp" not in config({"SecurityOpt": ["seccomp=unconfined"]})["linux"]
+    assert config({"SecurityOpt": ["systempaths=unconfined"]})["linux"]["maskedPaths"] == []
+    own = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]}'
+    assert config({"SecurityOpt": [f"seccomp={own}"]})["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ALLOW"
+    for wrong in ("nonsense", "unknown=1", "seccomp={", "seccomp=[]"):
+        with pytest.raises(EngineError):
+            config({"SecurityOpt": [wrong]})
+
+
+def test_limits() -> None:
+    host = {"Memory": 2**26, "NanoCpus": 5 * 10**8, "PidsLimit": 20, "CpusetCpus": "0", "CpuShares": 512, "BlkioWeight": 100}
+    made = config(host)["linux"]["resources"]
+    assert made["memory"] == {"limit": 2**26, "swap": 2**27}, "swap as much again, as with Docker"
+    assert made["cpu"] == {"shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0"}
+    assert made["pids"] == {"limit": 20} and made["blockIO"] == {"weight": 100}
+    assert config({"Memory": 2**26, "MemorySwap": -1})["linux"]["resources"]["memory"]["swap"] == -1
+    disks = {"/dev/sda": (8, 0)}
+    rates = config({"BlkioDeviceReadBps": [{"Path": "/dev/sda", "Rate": 1024}]}, disks=disks)["linux"]["resources"]["blockIO"]
+    assert rates == {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1024}]}
+
+
+def test_devices() -> None:
+    device = ociconfig.Device("/dev/fuse", "c", 10, 229, 0o666, 0, 0, "rw")
+    made = config({"DeviceCgroupRules": ["c 1:* r"]}, devices=[device])["linux"]
+    assert made["devices"][0]["path"] == "/dev/fuse"
+    assert {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"} in made["resources"]["devices"]
+    assert made["resources"]["devices"][-1] == {"allow": True, "type": "c", "major": 1, "access": "r"}
+    for wrong in ("", "c 1:2", "x 1:2 r", "c 1 r", "c 1:b r", "c 1:2 q"):
+        with pytest.raises(EngineError, match="invalid device cgroup rule format"):
+            ociconfig.device_rule(wrong)
+
+
+def test_ulimits() -> None:
+    made = config({"Ulimits": [{"Name": "nofile", "Soft": 10, "Hard": -1}]})
+    assert made["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 2**64 - 1}]
+    with pytest.raises(EngineError, match="wrong rlimit value: RLIMIT_NONE"):
+        config({"Ulimits": [{"Name": "none"}]})
+
+
+def test_namespaces() -> None:
+    def types(made: dict[str, Any]) -> set[str]:
+        return {n["type"] for n in made["linux"]["namespaces"]}
+
+    assert types(config({"PidMode": "host", "IpcMode": "host", "UTSMode": "host", "CgroupnsMode": "host"}, network=False)) == {"mount"}
+    shared = config({"PidMode": "container:x"}, shared_pids={"pid": 77})
+    assert {"type": "pid", "path": "/proc/77/ns/pid"} in shared["linux"]["namespaces"]
+    assert "hostname" not in config({"UTSMode": "host"})
+
+
+def test_sysctls_of_namespaces_of_its_own_alone() -> None:
+    assert config({"Sysctls": {"net.core.somaxconn": 7, "kernel.msgmax": "1"}})["linux"]["sysctl"] == {
+        "net.core.somaxconn": "7",
+        "kernel.msgmax": "1",
+    }
+    for host in ({"Sysctls": {"vm.swappiness": "1"}}, {"Sysctls": {"net.x": "1"}, "NetworkMode": "host"}):
+        with pytest.raises(EngineError, match="is not in a separate kernel namespace"):
+            config(host)
+
+
+def test_a_users_mount_takes_the_place_of_ours_and_parents_come_first() -> None:
+    points = [{"Type": "bind", "Destination": "/a/b", "RW": True}, {"Type": "bind", "Destination": "/a", "RW": False}]
+    points.append({"Type": "tmpfs", "Destination": "/dev/shm", "RW": True, "x-options": "size=1m"})
+    made = config(mounts=[ociconfig.user_mount(p, "/src") for p in points])
+    order = [m["destination"] for m in made["mounts"]]
+    assert order.index("/a") < order.index("/a/b") and order.count("/dev/shm") == 1
+    assert mount(made, "/dev/shm")["options"][-2:] == ["size=1m", "mode=1777"]
+    assert mount(made, "/a")["options"][-2:] == ["ro", "rro"] and "ro" not in mount(made, "/a/b")["options"]
+
+
+@pytest.mark.parametrize(
+    ("env", "tty", "wanted"),
+    [
+        (["A=1", "A=2"], False, [defaults.PATH, "HOSTNAME=h", "A=2", "HOME=/r"]),
+        (["PATH=/x", "HOME=/y"], False, ["PATH=/x", "HOSTNAME=h", "HOME=/y"]),
+        (["HOSTNAME", "B="], True, [defaults.PATH, "TERM=xterm", "B=", "HOME=/r"]),
+    ],
+)
+def test_environment(env: list[str], tty: bool, wanted: list[str]) -> None:
+    assert ociconfig.environment({"Env": env, "Tty": tty}, "h", "/r") == wanted
+
+
+def test_no_command() -> None:
+    with pytest.raises(EngineError, match="no command specified"):
+        ociconfig.oci_config(container(Cmd=[]), around())

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compose_lite.disk import Folders
+from compose_lite.engine.events import Bus
+from compose_lite.engine.record import Container
+from compose_lite.engine.store import Store
+from compose_lite.engine.volumes import Volumes, clean, copy_up, visible
+from compose_lite.errors import EngineError
+from tests.engine.made import container
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    (tmp_path / "data").mkdir()
+    return Folders(tmp_path / "run", tmp_path / "data")
+
+
+def volumes(folders: Folders, known: dict[str, Container] | None = None) -> Volumes:
+    return Volumes(Store(folders.data / "state.db"), folders, Bus(), known if known is not None else {})
+
+
+def points(room: Volumes, host: dict[str, Any], find: Any = None, image: tuple[str, ...] = (), **config: Any) -> dict[str, dict[str, Any]]:
+    return {p["Destination"]: p for p in room.mount_points(container(host, **config), image, find)}
+
+
+def test_documents_stay_over_a_restart(folders: Folders) -> None:
+    made = volumes(folders).create({"Name": "kept", "Labels": {"a": "b"}})
+    again = volumes(folders)
+    assert again.find("kept") == made and Path(made["Mountpoint"]).is_dir()
+    assert again.create({"Name": "kept", "Labels": {"c": "d"}}) == made, "one that is there is given back"
+    again.remove("kept")
+    assert not Path(made["Mountpoint"]).exists()
+    with pytest.raises(EngineError, match="get kept: no such volume"):
+        again.find("kept")
+
+
+@pytest.mark.parametrize(
+    "body", [{"Name": "a/b"}, {"Name": "-a"}, {"Name": "ab", "Driver": "nfs"}, {"Name": "ab", "DriverOpts": {"x": "y"}}]
+)
+def test_volumes_that_cannot_be(folders: Folders, body: dict[str, Any]) -> None:
+    with pytest.raises(EngineError):
+        volumes(folders).create(body)
+
+
+def test_a_used_volume_stays(folders: Folders) -> None:
+    known: dict[str, Container] = {}
+    room = volumes(folders, known)
+    user = container({"Binds": ["data:/data"]})
+    user.mounts = room.mount_points(user, (), known.__getitem__)
+    known[user.id] = user
+    with pytest.raises(EngineError, match="volume is in use"):
+        room.remove("data", force=False)
+    assert room.prune({"all": ["true"]})["VolumesDeleted"] == []
+    known.clear()
+    assert room.prune({})["VolumesDeleted"] == [], "named volumes go only with all"
+    assert room.prune({"all": ["true"]})["VolumesDeleted"] == ["data"]
+
+
+def test_mount_points_of_all_kinds(folders: Folders, tmp_path: Path) -> None:
+    room = volumes(folders)
+    host = {
+        "Binds": ["named:/n:ro,nocopy", f"{tmp_path}/new:/b"],
+        "Mounts": [{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1024, "Mode": 0o700}}],
+        "Tmpfs": {"/run/": "size=1m"},
+    }
+    found = points(room, host, image=("/image",), Volumes={"/anonymous": {}})
+    assert set(found) == {"/n", "/b", "/t", "/run", "/image", "/anonymous"}
+    assert (found["/n"]["Name"], found["/n"]["RW"], found["/n"]["x-nocopy"]) == ("named", False, True)
+    assert found["/t"]["x-options"] == "size=1024,mode=700"
+    assert found["/anonymous"]["Name"] != found["/image"]["Name"]
+    assert not any(key.startswith("x-") for key in visible(found["/n"]))
+
+
+def test_volumes_from_and_what_wins(folders: Folders) -> None:
+    room = volumes(folders)
+    other = container({"Binds": ["aa:/one", "bb:/two"]})
+    other.mounts = room.mount_points(other, (), dict[str, Container]().__getitem__)
+    found = points(room, {"VolumesFrom": ["other:ro"], "Binds": ["cc:/two"]}, lambda name: other)
+    assert (found["/one"]["Name"], found["/one"]["RW"]) == ("aa", False)
+    assert (found["/two"]["Name"], found["/two"]["RW"]) == ("cc", True)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        {"Binds": ["aa:/x", "bb:/x/"]},
+        {"Binds": ["aa:/x:nonsense"]},
+        {"Binds": ["aa:b:c:d"]},
+        {"Binds": ["aa:/"]},
+        {"Binds": ["aa:relative"]},
+        {"Mounts": [{"Type": "bind", "Source": "/no/such/folder", "Target": "/x"}]},
+        {"Mounts": [{"Type": "volume", "Source": "aa", "Target": "x"}]},
+        {"Mounts": [{"Type": "volume", "Source": "aa", "Target": ""}]},
+        {"Mounts": [{"Type": "npipe", "Source": "aa", "Target": "/x"}]},
+    ],
+)
+def test_mounts_that_cannot_be(folders: Folders, host: dict[str, Any]) -> None:
+    with pytest.raises(EngineError) as caught:
+        points(volumes(folders), host)
+    assert caught.value.http_status == 400
+
+
+def test_an_empty_volume_takes_the_images_content_once(folders: Folders, tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    (layer / "data/sub").mkdir(parents=True)
+    (layer / "data/sub/file").write_text("image")
+    (layer / "data/link").symlink_to("/etc/passwd")
+    room = volumes(folders)
+    point = points(room, {"Binds": ["vv:/data"]})["/data"]
+    source = Path(room.source(point, [str(layer)]))
+    assert (source / "sub/file").read_text() == "image" and os.readlink(source / "link") == "/etc/passwd"
+    (source / "sub/file").write_text("mine")
+    room.source(point, [str(layer)])
+    assert (source / "sub/file").read_text() == "mine"
+
+
+def test_copy_up_follows_no_link_out_of_the_image(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").write_text("secret")
+    (tmp_path / "layer").mkdir()
+    (tmp_path / "layer/data").symlink_to("../outside")
+    (tmp_path / "target").mkdir()
+    copy_up([str(tmp_path / "layer")], "/data", str(tmp_path / "target"))
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+def test_a_subpath_stays_in_the_volume(folders: Folders, tmp_path: Path) -> None:
+    room = volumes(folders)
+    mounts = [{"Type": "volume", "Source": "vv", "Target": "/x", "VolumeOptions": {"Subpath": "sub"}}]
+    point = points(room, {"Mounts": mounts})["/x"]
+    data = Path(room.find("vv")["Mountpoint"])
+    with pytest.raises(EngineError, match="cannot access path"):
+        room.source(point, [])
+    (data / "sub").mkdir()
+    assert room.source(point, []) == str(data / "sub")
+    (data / "sub").rmdir()
+    (data / "sub").symlink_to(tmp_path)
+    with pytest.raises(EngineError):
+        room.source(point, [])
+
+
+@pytest.mark.parametrize(("path", "wanted"), [("/a//b/../c/", "/a/c"), ("a", "/a"), ("/../..", "/"), ("//a", "/a")])
+def test_clean(path: str, wanted: str) -> None:
+    assert clean(path) == wanted
