@@ -95,13 +95,18 @@ class Context:
             self.warn(warning)
         return loaded.project
 
-    def load_or_name(self, *, services: Sequence[str] = ()) -> tuple[Any, str]:
-        """(project, name) for commands on what exists: without a usable file the name alone is enough, if it is given."""
+    def load_or_name(self, services: Sequence[str] = ()) -> tuple[Any, str]:
+        """(project, name) for commands on what exists: without a usable file the name alone is enough, if it is given.
+
+        services: those named on the command line, which brings their profiles along.
+        """
+        from compose_lite.spec.select import with_services_enabled
+
         name = self.options.project_name or self.environ.get("COMPOSE_PROJECT_NAME")
         if self.options.project_name and not self.options.files and not self.environ.get("COMPOSE_FILE"):
             return None, self.options.project_name
         try:
-            project = self.load(profiles=("*",))
+            project = with_services_enabled(self.load(), services)
         except SpecError:
             if not name or self.options.files:
                 raise

@@ -65,7 +65,6 @@ class Foreground:
     async def _attached(self, abort: bool, abort_on_failure: bool) -> None:
         """All has been started."""
         found = await containers_of(self.engine, self.upping.project.name, self.view.services, all=True) if self.view.services else []
-        self.view.announce(found)
         for container in found:
             if container.running and container.id not in self.view.following:
                 await self.view.follow(container.id, container.name, container.service, since_now=True)

@@ -14,14 +14,15 @@ from compose_lite.project.observe import Seen, containers_of
 
 
 async def chosen(context: Context, services: Sequence[str], *, all: bool, oneoff: bool | None = False) -> tuple[Any, str, list[Seen]]:
-    """(project, its name, containers of the services, of all without any)."""
-    project, name = context.load_or_name()
+    """(project, its name, containers of the services; without any of the active ones, without a project of all)."""
+    project, name = context.load_or_name(services)
     found = await containers_of(await context.engine(), name, oneoff=oneoff, all=all)
     known = {*(project.all_services() if project else ()), *(c.service for c in found)}
     for service in services:
         if service not in known:
             raise ProjectError("no-such-service", f"no such service: {service}", remedy=nearest(service, known))
-    return project, name, [c for c in found if not services or c.service in services]
+    wanted = services or (project.services if project else known)
+    return project, name, [c for c in found if c.service in wanted]
 
 
 def levels(project: Any, containers: Sequence[Seen], *, stopping: bool) -> list[list[Seen]]:

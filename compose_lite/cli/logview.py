@@ -14,7 +14,7 @@ from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.context import Context
 from compose_lite.cli.progress import Plain
 from compose_lite.errors import ApiError
-from compose_lite.project.observe import Seen, seen
+from compose_lite.project.observe import seen
 from compose_lite.units import parse_rfc3339
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # cyan, yellow, green, magenta, blue and their bright ones
@@ -31,6 +31,7 @@ class LogView:
     timestamps: bool = False
     group: TaskGroup | None = None
     report: Plain | None = None  # what else writes on the terminal
+    split: bool = False  # what containers write to stderr goes to ours
     services: Sequence[str] = ()
     width: int = 0
     following: dict[str, anyio.Event] = field(default_factory=dict)
@@ -40,27 +41,30 @@ class LogView:
         """Called just before a container starts: nothing of its output is missed."""
         if service in self.services:
             document = await self.engine.container(id)
-            await self.follow(
-                id, document["Name"].lstrip("/"), service, since_now=bool(document["State"].get("StartedAt", "").startswith("2"))
-            )
+            before = str(document["State"].get("StartedAt") or "")
+            await self.follow(id, document["Name"].lstrip("/"), service, again=True, before=before)
 
-    def announce(self, containers: Sequence[Seen]) -> None:
-        """`Attaching to web-1, db-1`"""
-        self.width = max([self.width, *(len(self._label(c.name, c.service)) for c in containers)])
-        if self.prefix:
-            self.context.out.write(f"Attaching to {', '.join(self._label(c.name, c.service) for c in containers)}\n")
+    def announce(self, containers: Sequence[tuple[str, str]]) -> None:
+        """`Attaching to web-1, db-1`: (name, service) of what will be shown."""
+        labels = sorted(self._label(name, service) for name, service in containers if service in self.services)
+        self.width = max([self.width, *(len(label) for label in labels)])
+        if labels:
+            text = f"Attaching to {', '.join(labels)}\n"
+            self.report.above(text, self.context.out) if self.report else self.context.out.write(text)
             self.context.out.flush()
 
-    async def follow(self, id: str, name: str, service: str, *, since_now: bool = False, again: bool = False) -> None:
-        """again: it may have run before; only what it writes since then is shown."""
+    async def follow(
+        self, id: str, name: str, service: str, *, since_now: bool = False, again: bool = False, before: str | None = None
+    ) -> None:
+        """again: it may have run before; only what it writes since then is shown. before: it is about to start, when it did last."""
         if id in self.following and not self.following[id].is_set():
             return
         self.following[id] = anyio.Event()
         assert self.group
         self.width = max(self.width, len(self._label(name, service)))
-        self.group.start_soon(self._follow, id, self._label(name, service), since_now, again)
+        self.group.start_soon(self._follow, id, self._label(name, service), since_now, again, before)
 
-    async def _follow(self, id: str, label: str, since_now: bool, again: bool) -> None:
+    async def _follow(self, id: str, label: str, since_now: bool, again: bool, before: str | None) -> None:
         """Over restarts: the stream ends with the container, and is taken up again while the engine restarts it."""
         try:
             tail, since = "0" if since_now else None, None
@@ -69,7 +73,7 @@ class LogView:
             while True:
                 try:
                     document = await self.engine.container(id)
-                    if document["State"]["Status"] == "created":
+                    if document["State"]["Status"] == "created" or document["State"].get("StartedAt") == before:
                         await anyio.sleep(0.01)
                         continue
                     tty = bool(document["Config"].get("Tty"))
@@ -105,11 +109,16 @@ class LogView:
             *lines, pending[stream] = (pending[stream] + data).split(b"\n")
             for line in lines:
                 self._write(label, line.decode("utf-8", "replace"), error=stream == 2)
-            self.context.out.flush()
+            self._flush()
         for stream, rest in pending.items():
             if rest:
                 self._write(label, rest.decode("utf-8", "replace"), error=stream == 2)
+        self._flush()
+
+    def _flush(self) -> None:
         self.context.out.flush()
+        if self.split:
+            self.context.err.flush()
 
     async def until_all_ended(self) -> None:
         """When no container that is followed runs any more."""
@@ -132,15 +141,15 @@ class LogView:
     def _write(self, label: str, line: str, *, error: bool = False, note: bool = False) -> None:
         line = line.removesuffix("\r")
         if note:
-            if self.prefix:
-                self.context.out.write(f"{self._coloured(label, label)} {line}\n")
-                self.context.out.flush()
+            self.context.out.write(f"{self._coloured(label, label)} {line}\n")
+            self.context.out.flush()
             return
         start = self._coloured(label, f"{label:<{self.width}}  | ") if self.prefix else ""
+        out = self.context.err if error and self.split else self.context.out
         if self.report is None:
-            self.context.out.write(f"{start}{line}\n")
+            out.write(f"{start}{line}\n")
         else:
-            self.report.above(f"{start}{line}\n", self.context.out)
+            self.report.above(f"{start}{line}\n", out)
 
     def _coloured(self, label: str, text: str) -> str:
         if not self.colour or self.context.environ.get("NO_COLOR") or self.context.options.ansi == "never":

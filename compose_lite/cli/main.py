@@ -156,16 +156,14 @@ def find(words: Sequence[str]) -> tuple[Command, Any, str, list[str]]:
     if name in UNSUPPORTED:
         raise UsageError("unsupported-command", f"`{name}` is not part of compose-lite", remedy=UNSUPPORTED[name])
     if name not in COMMANDS:
-        raise UsageError(
-            "unknown-command", f"unknown command: {name}", remedy=nearest(name, COMMANDS) or "See 'compose-lite --help'.", status=16
-        )
+        raise UsageError("unknown-command", f"unknown command: {name}", remedy=nearest(name, COMMANDS) or "See 'compose-lite --help'.")
     module = command_module(name)
     table = getattr(module, "SUBCOMMANDS", None)
     if table is None:
         return with_dry_run(module.COMMAND), module.run, f"compose-lite {name}", list(words[1:])
     inner = words[1] if len(words) > 1 else ""
     if inner not in table:
-        raise UsageError("unknown-command", f"unknown command: {name} {inner}", remedy=nearest(inner, table), status=16)
+        raise UsageError("unknown-command", f"unknown command: {name} {inner}", remedy=nearest(inner, table))
     command, act = table[inner]
     return command, act, f"compose-lite {name} {inner}", list(words[2:])
 

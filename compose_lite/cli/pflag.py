@@ -69,9 +69,9 @@ class Command(click.Command):
         except click.NoSuchOption as error:
             name = error.option_name
             says = f"unknown flag: {name}" if name.startswith("--") else f"unknown shorthand flag: {name[1:2]!r} in {name}"
-            raise UsageError("unknown-flag", says, remedy=f"See '{path} --help'.", status=16) from None
+            raise UsageError("unknown-flag", says, remedy=f"See '{path} --help'.") from None
         except click.BadOptionUsage as error:
-            raise UsageError("flag-needs-argument", f"flag needs an argument: {error.option_name}", status=16) from None
+            raise UsageError("flag-needs-argument", f"flag needs an argument: {error.option_name}") from None
         except click.MissingParameter as error:
             assert error.param
             says = f"requires at least 1 argument: {(error.param.name or '').upper()}"
@@ -100,13 +100,13 @@ class Command(click.Command):
             if isinstance(found, Flag) and equals:
                 if value not in _TRUE | _FALSE:
                     says = f'invalid argument "{value}" for "{name}" flag: strconv.ParseBool: parsing "{value}": invalid syntax'
-                    raise UsageError("flag-value", says, status=16)
+                    raise UsageError("flag-value", says)
                 made.append(name if value in _TRUE else found.secondary_opts[0])
             elif isinstance(found, Optional):
                 made.append(word if equals else f"{name}={found.implied}")
             elif found is not None and not isinstance(found, Flag) and not equals:
                 if at >= len(argv):
-                    raise UsageError("flag-needs-argument", f"flag needs an argument: {name}", status=16)
+                    raise UsageError("flag-needs-argument", f"flag needs an argument: {name}")
                 made += [f"{name}={argv[at]}"] if name.startswith("--") else [name, argv[at]]
                 at += 1
             elif found is not None and equals and not name.startswith("--"):

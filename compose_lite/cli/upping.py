@@ -20,7 +20,7 @@ from compose_lite.project.containerspec import port_bindings
 from compose_lite.project.converge import Converging, ended_well, ready
 from compose_lite.project.images import ensure_images
 from compose_lite.project.observe import Seen, Snapshot, containers_of, observe
-from compose_lite.project.plan import CreateContainer, Plan, StartContainer
+from compose_lite.project.plan import CreateContainer, Keep, Plan, StartContainer
 from compose_lite.project.providers import provided
 from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile
 from compose_lite.spec.models.project import Project, place
@@ -64,6 +64,8 @@ class Upping:
         work = Converging(engine, self.project, snapshot, self.report, images, o.get("timeout"), bool(o.get("renew_anon_volumes")))
         if view is not None:
             work.before_start = view.follow_started
+            steps = [p.step for p in plan.steps if isinstance(p.step, StartContainer | Keep)]
+            view.announce([(step.name, step.service) for step in steps])
         if self.context.options.dry_run:
             self._show(plan)
             return work
@@ -111,7 +113,7 @@ class Upping:
             self.report,
             build=bool(o.get("build")),
             no_build=bool(o.get("no_build")),
-            pull=_pull_policy(o.get("pull") or ""),
+            pull=pull_policy(o.get("pull") or ""),
             quiet_pull=bool(o.get("quiet_pull")),
             quiet_build=bool(o.get("quiet_build")),
             dry_run=self.context.options.dry_run,
@@ -239,7 +241,7 @@ async def _must_exist(call: Any, kind: str, name: str, project: Project, path: t
         ) from None
 
 
-def _pull_policy(text: str) -> str:
+def pull_policy(text: str) -> str:
     if text not in ("", "always", "missing", "never", "build", "if_not_present", "policy"):
         raise UsageError("pull-policy", f'invalid --pull option "{text}"', remedy="Say always, missing, never or build.")
     return {"if_not_present": "missing", "policy": ""}.get(text, text)

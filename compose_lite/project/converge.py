@@ -34,7 +34,7 @@ from compose_lite.project.plan import (
     StartContainer,
     StopContainer,
 )
-from compose_lite.project.report import Report
+from compose_lite.project.report import Report, Silent
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import Hook, Service
 from compose_lite.units import parse_rfc3339
@@ -189,12 +189,13 @@ class Converging:
         id = step.id or self.ids[step.name]
         if self.before_start:
             await self.before_start(step.service, id)
-        self.report.event("Container", step.name, "Starting")
+        told = Silent() if self.before_start else self.report  # attached: the output itself tells of the start
+        told.event("Container", step.name, "Starting")
         await self.engine.start(id)
         self.started.add(id)
         if service.post_start:
             await run_hooks(self.engine, self.report, id, step.name, service.post_start, service)
-        self.report.event("Container", step.name, "Started", done=True)
+        told.event("Container", step.name, "Started", done=True)
 
     async def _await(self, step: AwaitCondition) -> None:
         try:

@@ -34,12 +34,12 @@ COMMAND = Command(
 async def run(context: Context, services: Sequence[str], volumes: bool, remove_orphans: bool, rmi: str | None, timeout: int | None) -> None:
     if rmi not in (None, "local", "all"):
         raise UsageError("rmi", f'invalid value for --rmi: "{rmi}"', remedy="Say local or all.")
-    project, name = context.load_or_name()
+    project, name = context.load_or_name(services)
     engine, report = await context.engine(), progress(context)
     orphans = remove_orphans or context.environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true")
-    everything = await containers_of(engine, name, oneoff=None)
-    known = project.all_services() if project else None
-    mine = [c for c in everything if known is None or orphans or c.service in known]
+    mine = await containers_of(engine, name, oneoff=None if orphans else False)
+    if project is not None:
+        mine = [c for c in mine if c.service in project.services or (orphans and c.service not in project.all_services())]
     if services:
         mine = [c for c in mine if c.service in services]
     if not mine and not services and project is None and not await engine.networks(filters=project_filter(name)):
@@ -49,8 +49,7 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
         if project is not None and not context.options.dry_run:
             wanted = [s for s in project.services.values() if not services or s.name in services]
             await withdrawn(project, wanted, report, context.environ)
-        if not services:
-            await _remove_networks(engine, report, project, name)
+        await _remove_networks(engine, report, project, name, services)
         if volumes:
             await _remove_volumes(engine, report, project, name, services)
         if rmi:
@@ -84,8 +83,12 @@ async def _remove_container(engine: DockerEngine, report: Plain, container: Seen
     report.event("Container", container.name, "Removed", done=True)
 
 
-async def _remove_networks(engine: DockerEngine, report: Plain, project: Any, name: str) -> None:
+async def _remove_networks(engine: DockerEngine, report: Plain, project: Any, name: str, services: Sequence[str]) -> None:
+    """All of the project's, or those of the named services; what somebody is still on stays."""
+    used = {key for s in services for key in project.all_services()[s].networks} if project and services else None
     for network in await engine.networks(filters=project_filter(name)):
+        if used is not None and (network.get("Labels") or {}).get(ids.NETWORK) not in used:
+            continue
         report.event("Network", network["Name"], "Removing")
         try:
             await engine.remove_network(network["Id"])

@@ -8,7 +8,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.lifecycle import chosen, on_each
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
-from compose_lite.project.observe import Seen
+from compose_lite.project.observe import Seen, containers_of
 
 COMMAND = Command(
     "kill",
@@ -22,17 +22,18 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], signal: str, remove_orphans: bool) -> None:
-    project, name, found = await chosen(context, services, all=False)
+    """--remove-orphans kills those too that the file does not know."""
+    _, name, found = await chosen(context, services, all=False, oneoff=None)
     engine, report = await context.engine(), progress(context)
+    if remove_orphans and not services:
+        found = await containers_of(engine, name, oneoff=None, all=False)
     if not found:
-        report.warn(f"no container to kill in project {name!r}")
+        context.err.write("no container to kill\n")
 
     async def act(container: Seen) -> None:
         report.event("Container", container.name, "Killing")
         await engine.kill(container.id, signal=signal)
         report.event("Container", container.name, "Killed", done=True)
-        if remove_orphans and project and container.service not in project.all_services():
-            await engine.remove(container.id, force=True)
 
     await on_each([found], act)
     report.close()

@@ -34,16 +34,18 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], **o: Any) -> None:
-    project, name = context.load_or_name()
+    project, name = context.load_or_name(services)
     engine = await context.engine()
     found = await containers_of(engine, name, services, oneoff=None)
     for service in services:
         if (project is not None and service not in project.all_services()) and not any(c.service == service for c in found):
             raise ProjectError("no-such-service", f"no such service: {service}")
     if o["index"]:
-        found = [c for c in found if c.number == o["index"]]
-    else:
-        found = [c for c in found if not c.oneoff or (project is not None and services)]
+        found = [c for c in found if c.number == o["index"] and not c.oneoff]
+        if not found:
+            raise ProjectError("not-running", f'service "{" ".join(services)}" is not running container #{o["index"]}')
+    elif not services:
+        found = [c for c in found if not c.oneoff and (project is None or c.service in project.services)]
     view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
     view.services = services
     labels = {c.id: view.label_of(c.document) for c in found}

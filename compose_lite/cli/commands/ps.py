@@ -43,7 +43,7 @@ STATES = ("paused", "restarting", "removing", "running", "dead", "created", "exi
 
 
 async def run(context: Context, services: Sequence[str], **o: Any) -> None:
-    project, name = context.load_or_name()
+    project, name = context.load_or_name(services)
     statuses = list(o["status"])
     if o["filter"]:
         key, equals, value = o["filter"].partition("=")
@@ -51,11 +51,11 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
             raise UsageError("filter", f"unknown filter {key!r}", remedy="The only filter is status=STATE.")
         statuses.append(value)
     found = await containers_of(await context.engine(), name, oneoff=None, all=True)
-    known = project.all_services() if project else {}
+    known = project.services if project else {}
     for service in services:
         if service not in known and not any(c.service == service for c in found):
             raise ProjectError("no-such-service", f"no such service: {service}")
-    rows = [c for c in found if _shown(c, services, statuses, o, known)]
+    rows = sorted((c for c in found if _shown(c, services, statuses, o, known)), key=lambda c: c.name)
     if o["quiet"]:
         context.out.write("".join(f"{c.id}\n" for c in rows))
     elif o["only_services"]:

@@ -26,7 +26,7 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], force: bool, stop: bool, volumes: bool, all: bool) -> None:
-    project, _, found = await chosen(context, services, all=True, oneoff=None)
+    project, _, found = await chosen(context, services, all=True)
     engine, report = await context.engine(), progress(context)
     known = project.all_services() if project else {}
     if stop:

@@ -15,7 +15,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
 from compose_lite.cli.progress import Plain, progress
 from compose_lite.cli.streams import talk
-from compose_lite.cli.upping import Upping
+from compose_lite.cli.upping import Upping, pull_policy
 from compose_lite.errors import ApiError, ProjectError, nearest
 from compose_lite.graph.services import needs
 from compose_lite.project.containerspec import Instance, create_body, injected_files
@@ -69,17 +69,18 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     project = context.load(profiles=(), services=(service,))
     if service not in project.services:
         raise ProjectError("no-such-service", f"no such service: {service}", remedy=nearest(service, project.services))
+    pull = pull_policy(o["pull"])
     engine, report = await context.engine(), progress(context, quiet=o["quiet"])
     wanted = adapted(project, project.services[service], command, o, context.environ, context.cwd)
     project = project.model_copy(update={"services": {**project.services, service: wanted}})
     project = await _dependencies(context, project, wanted, report, o)
     wanted = project.services[service]
     images = await ensure_images(
-        engine, project, [wanted], report, build=o["build"], pull=o["pull"], quiet_pull=o["quiet_pull"], quiet_build=o["quiet_build"]
+        engine, project, [wanted], report, build=o["build"], pull=pull, quiet_pull=o["quiet_pull"], quiet_build=o["quiet_build"]
     )
     report.close()
-    slug = secrets.token_hex(6)
-    name = o["name"] or wanted.container_name or f"{project.name}-{service}-run-{slug}"
+    slug = secrets.token_hex(32)
+    name = o["name"] or wanted.container_name or f"{project.name}-{service}-run-{slug[:12]}"
     terminal = wanted.tty
     sharing = {c.service: c.id for c in await containers_of(engine, project.name, all=True)}
     instance = Instance(
@@ -99,7 +100,7 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
         await inject(engine, id, injected_files(instance))
         if o["detach"]:
             await engine.start(id)
-            context.print(name)
+            context.print(id)
             return 0
         return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal)
     except ApiError as error:
@@ -181,7 +182,9 @@ def adapted(project: Project, service: Service, command: Sequence[str], o: dict[
         environment.update(parse((Path(cwd) / path).read_text(), environ.get))
     for entry in o["env"]:
         key, equals, value = entry.partition("=")
-        environment[key] = value if equals else environ.get(key)
+        found = value if equals else environ.get(key)
+        if found is not None:  # a bare name that nobody has set says nothing
+            environment[key] = found
     fields["environment"] = {k: v for k, v in environment.items() if v is not None or k in service.environment}
     if o["label"]:
         fields["labels"] = {**service.labels, **{k: v for k, _, v in (e.partition("=") for e in o["label"])}}

@@ -8,13 +8,12 @@ from typing import Any
 import anyio
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.lifecycle import chosen
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.errors import ProjectError
 from compose_lite.graph.services import needs, start_levels, with_dependencies
 from compose_lite.project.converge import Converging, ready
-from compose_lite.project.observe import Seen, Snapshot
+from compose_lite.project.observe import Seen, Snapshot, containers_of
 from compose_lite.project.plan import AwaitCondition, StartContainer
 from compose_lite.spec.models.project import Project
 
@@ -30,8 +29,9 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], wait: bool, wait_timeout: int | None) -> None:
-    project, _, everything = await chosen(context, (), all=True)
+    project, name = context.load_or_name(services)
     engine, report = await context.engine(), progress(context)
+    everything = await containers_of(engine, name)
     found = [c for c in everything if not services or c.service in services]
     try:
         if project is None:
@@ -53,11 +53,10 @@ async def run(context: Context, services: Sequence[str], wait: bool, wait_timeou
 
 async def _start(context: Context, project: Project, services: Sequence[str], everything: list[Seen], report: Any) -> list[Seen]:
     """The containers of the services and of what they need, level by level; all services that have one without names."""
-    known = project.model_copy(update={"services": project.all_services()}) if services else project
-    wanted = with_dependencies(known, services) if services else list(project.services)
+    wanted = with_dependencies(project, services) if services else list(project.services)
     by_service = {name: [c for c in everything if c.service == name] for name in wanted}
-    work = Converging(await context.engine(), known, Snapshot(tuple(everything)), report, ids={c.name: c.id for c in everything})
-    for level in start_levels(known):
+    work = Converging(await context.engine(), project, Snapshot(tuple(everything)), report, ids={c.name: c.id for c in everything})
+    for level in start_levels(project):
         async with anyio.create_task_group() as group:
             for name in level:
                 if name in by_service:

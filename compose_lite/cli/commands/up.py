@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compose_lite.cli.context import Context
@@ -52,24 +52,41 @@ COMMAND = Command(
 )
 
 
+APART = (
+    ("build", "no_build"),
+    ("force_recreate", "no_recreate"),
+    ("always_recreate_deps", "no_recreate"),
+    ("no_recreate", "renew_anon_volumes"),
+    ("attach", "attach_dependencies"),
+    ("abort_on_container_failure", "abort_on_container_exit"),
+)
+"""Flags that contradict each other."""
+ABORT = ("abort_on_container_exit", "abort_on_container_failure", "exit_code_from")
+ATTACHED = (*ABORT, "attach", "attach_dependencies", "watch")
+"""Flags that make sense only while `up` shows output."""
+
+
+def check_flags(o: Mapping[str, Any]) -> None:
+    """Raises UsageError."""
+    for one, other in APART:
+        if o[one] and o[other]:
+            raise UsageError("flags-together", f"--{one} and --{other} are incompatible".replace("_", "-"))
+    if o["detach"] and any(o[name] for name in ATTACHED):
+        flags = "--abort-on-container-exit, --abort-on-container-failure, --attach, --attach-dependencies or --watch"
+        raise UsageError("flags-together", f"--detach cannot be combined with {flags}")
+    if o["wait"] and any(o[name] for name in ABORT):
+        flags = "--abort-on-container-exit, --abort-on-container-failure or --exit-code-from"
+        raise UsageError("flags-together", f"--wait cannot be combined with {flags}")
+
+
 async def run(context: Context, services: Sequence[str], **o: Any) -> int:
-    if o["build"] and o["no_build"]:
-        raise UsageError("flags-together", "--build and --no-build are incompatible")
-    if o["force_recreate"] and o["no_recreate"]:
-        raise UsageError("flags-together", "--force-recreate and --no-recreate are incompatible")
+    check_flags(o)
     attached = not (o["detach"] or o["wait"] or o["no_start"])
-    if o["detach"] and (o["attach"] or o["attach_dependencies"] or o["abort_on_container_exit"] or o["abort_on_container_failure"]):
-        says = "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach or --attach-dependencies"
-        raise UsageError("flags-together", says)
-    if o["exit_code_from"] and o["detach"]:
-        raise UsageError("flags-together", "--exit-code-from cannot be combined with --detach")
-    if o["watch"] and not attached:
-        raise UsageError("flags-together", "--watch cannot be combined with --detach, --wait or --no-start")
     project = context.load(services=services)
     upping = Upping(context, project, progress(context), tuple(services), o)
     upping.scale = parse_scale(o["scale"], project)
     beside = None
-    if o["watch"]:
+    if o["watch"] and attached:
         watching = Watching(context, project, services, quiet=o["quiet_build"])
         watching.prepare()
         beside = watching.run
@@ -77,5 +94,5 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
         return await upping.detached()
     engine = await context.engine()
     view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
-    view.services, view.report = shown(upping), upping.report
+    view.services, view.report, view.split = shown(upping), upping.report, True
     return await Foreground(upping, engine, view, beside).run()
