@@ -32,14 +32,16 @@ from compose_lite.errors import EngineError, Error, ImageError
 from compose_lite.ids import new_id
 from compose_lite.image import manifest, reference
 from compose_lite.linux import unix
+from compose_lite.runtime.client import Runtime
 
 Document = dict[str, Any]
+_NURSERY_SECONDS = 60.0
 _STEP = re.compile(r"\[(?:[^\]]* )?(\d+/\d+)\] (.*)", re.DOTALL)
 
 
 class Builds:
     def __init__(self, containers: Containers, images: Images) -> None:
-        self._containers, self._images = containers, images
+        self._containers, self._images, self._nursery = containers, images, _Nursery()
 
     async def ours(self, request: Request) -> None:
         """POST /compose-lite/v1/build: events, then {"aux": {"ID": ...}} or {"errorDetail": ..., "error": ...}."""
@@ -96,7 +98,7 @@ class Builds:
 
     async def _events(self, document: Document) -> AsyncIterator[Document]:
         """Everything the build tells. When the consumer goes away the process is told, and waited for."""
-        build = _OneBuild(self._containers, self._images, document)
+        build = _OneBuild(self._containers, self._nursery, document)
         try:
             async for event in build.run():
                 yield event
@@ -104,9 +106,48 @@ class Builds:
             await asyncio.shield(build.close())
 
 
+class _Nursery:
+    """The process that has imported the builder and forks one for each build; kept for a while after the last one."""
+
+    def __init__(self) -> None:
+        self._line: socket.socket | None = None
+        self._lock = asyncio.Lock()
+        self._farewell: asyncio.TimerHandle | None = None
+
+    async def hatch(self, runtime: Runtime, folders: Document, fds: list[int]) -> None:
+        message = json.dumps(folders).encode()
+        async with self._lock:
+            if self._farewell:
+                self._farewell.cancel()
+            try:
+                if self._line is None:
+                    raise BrokenPipeError
+                unix.send(self._line, message, fds)
+            except OSError:
+                self._close()
+                self._line = await self._begin(runtime)
+                unix.send(self._line, message, fds)
+            self._farewell = asyncio.get_running_loop().call_later(_NURSERY_SECONDS, self._close)
+
+    @staticmethod
+    async def _begin(runtime: Runtime) -> socket.socket:
+        ours, theirs = (socket.socket(fileno=s.detach()) for s in unix.socketpair())
+        try:
+            await runtime.spawn("compose_lite.engine.buildworker", [theirs.fileno()], [json.dumps(sys.path)])
+        finally:
+            theirs.close()
+        return ours
+
+    def _close(self) -> None:
+        """The process ends with its line; builds that it has forked go on."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
 class _OneBuild:
-    def __init__(self, containers: Containers, images: Images, document: Document) -> None:
-        self._containers, self._images, self._document = containers, images, document
+    def __init__(self, containers: Containers, nursery: _Nursery, document: Document) -> None:
+        self._containers, self._nursery, self._document = containers, nursery, document
         self.id = new_id()
         self._folder = containers.folders.run / "b" / self.id[:16]
         self._record: Container | None = None
@@ -124,9 +165,9 @@ class _OneBuild:
             with open(memfd, "wb", closefd=False) as file:
                 file.write(json.dumps({"request": self._document, "templates": templates}).encode())
             await runtime.connect(zygote)
-            arguments = [json.dumps(sys.path), str(self._folder), str(self._containers.folders.data)]
+            folders = {"run": str(self._folder), "data": str(self._containers.folders.data)}
             self._channel = Channel(ours)
-            await runtime.spawn("compose_lite.engine.buildworker", [theirs.fileno(), line.fileno(), memfd], arguments)
+            await self._nursery.hatch(runtime, folders, [theirs.fileno(), line.fileno(), memfd])
         finally:
             os.close(memfd)
             for sock in (theirs, line, zygote):

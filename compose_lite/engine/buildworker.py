@@ -1,4 +1,4 @@
-"""The process of one build: a fork of the zygote in a mount namespace of its own, with its own line to the zygote.
+"""The process of one build, in a mount namespace of its own and with its own line to the zygote; and the nursery that forks it.
 
 It does all that takes time or memory (hashing, copying, packing), so the engine's loop never waits for it, and it can be
 killed at any moment: its mounts go with it, its RUN's containers are removed by the engine, its scratch folder by the store.
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -28,6 +31,7 @@ from compose_lite.engine import users
 from compose_lite.engine.buildchannel import MOST, Channel
 from compose_lite.errors import BuildError, EngineError, Error
 from compose_lite.image.store import ImageStore
+from compose_lite.linux import unix
 from compose_lite.linux.syscall import prctl
 from compose_lite.runtime.client import ExitNotice, Runtime, StartFailed
 from compose_lite.runtime.config import Launch, Log, Overlay
@@ -37,19 +41,43 @@ _PIECE = 16_000
 
 
 def main(fds: Sequence[int], args: Sequence[str]) -> int:
-    """fds: the line to the engine, the line to the zygote, the request. args: sys.path as JSON, the build's run folder, the data folder."""
-    sys.path[:] = json.loads(args[0])
-    import ctypes
+    """The nursery: has imported everything and forks a process for each build it is sent; ends with its line to the engine.
 
-    prctl(15, ctypes.cast(ctypes.c_char_p(b"cl-build"), ctypes.c_void_p).value or 0)
+    fds: the line. args: sys.path as JSON. A message has the folders, and beside it the build's line to the engine, its line to the
+    zygote and the request.
+    """
+    sys.path[:] = json.loads(args[0])
+    _name(b"cl-builder")
     os.umask(0o022)
+    line = socket.socket(fileno=fds[0])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks: they say themselves how it went
+    gc.collect()
+    gc.freeze()
+    while True:
+        data, given = unix.receive(line)
+        if not data:
+            return 0
+        if os.fork() == 0:
+            line.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _one_build(given, json.loads(data))
+            return 0
+        for fd in given:
+            os.close(fd)
+
+
+def _one_build(fds: Sequence[int], message: Document) -> None:
+    _name(b"cl-build")
     views.isolate()
     with open(fds[2], "rb") as file:
         file.seek(0)
         document = json.loads(file.read())
     line, zygote = socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
-    asyncio.run(_work(line, zygote, document, Path(args[1]), Path(args[2])))
-    return 0
+    asyncio.run(_work(line, zygote, document, Path(message["run"]), Path(message["data"])))
+
+
+def _name(text: bytes) -> None:
+    prctl(15, ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value or 0)
 
 
 async def _work(line: socket.socket, zygote: socket.socket, document: Document, run: Path, data: Path) -> None:
