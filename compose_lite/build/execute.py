@@ -227,12 +227,13 @@ class Build:
         except ImageError as error:
             raise BuildError("build-image", f'failed to parse stage name "{name}": invalid reference format: {error.says}') from error
         wanted = manifest.parse_platform(platform) if platform else self.request.platform or manifest.host_platform()
-        async with self._step(f"image {shown} {platform}", f"[internal] load metadata for {shown}"):
+        step = f"image {shown} {platform}"
+        async with self._step(step, f"[internal] load metadata for {shown}"):
             found = await asyncio.to_thread(self.store.get, name)
             if found is not None and not self.request.pull and self._fits(found, wanted):
                 return found
             try:
-                await self.host.pull(name, str(wanted))
+                await self.host.pull(name, str(wanted), step)
             except BuildError as error:
                 if found is not None and self._fits(found, wanted) and error.code == "registry-unreachable":
                     self.host.tell({"warning": f"{shown} cannot be pulled anew, the one that is here is used: {error.says}"})

@@ -12,6 +12,7 @@ import os
 import posixpath
 import re
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1 << 18
+_SETTLED_NS = 2 * 10**9
+"""A file changed this lately may change once more within the same tick of its times: its digest is not remembered."""
 
 Chmod = Callable[[int, bool], int]
 """(mode, whether it is a folder) to the new mode."""
@@ -221,7 +224,7 @@ def _content(member: Member, known: dict[str, str] | None) -> str:
     finally:
         os.close(fd)
     found = total.hexdigest()
-    if known is not None:
+    if known is not None and time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED_NS:
         known[key] = found
     return found
 

@@ -35,8 +35,8 @@ class Host(Protocol):
     def tell(self, event: Document) -> None:
         """Progress, to whoever looks on."""
 
-    async def pull(self, name: str, platform: str) -> None:
-        """Brings the image into the store. Raises BuildError."""
+    async def pull(self, name: str, platform: str, step: str) -> None:
+        """Brings the image into the store, telling of it as output of the step. Raises BuildError."""
 
     async def run(self, step: RunStep, output: Callable[[int, bytes], None]) -> int:
         """Runs the process to its end; its status. Raises BuildError when it cannot be started."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import time
@@ -24,7 +25,7 @@ from compose_lite.build import operations as ops
 from compose_lite.disk import locked, write_atomic
 
 _VERSION = 1  # raise it when the same operation begins to mean other files
-_MOST_ENTRIES, _KEPT_DAYS = 4000, 14
+_MOST_ENTRIES, _KEPT_DAYS, _MOST_FILES = 4000, 14, 200_000
 
 
 def chain(parent: str, key: str, diff_id: str) -> str:
@@ -132,4 +133,6 @@ class Cache:
         return value if isinstance(value, dict) else {}
 
     def keep_known_files(self, known: Mapping[str, str]) -> None:
+        if len(known) > _MOST_FILES:  # the first are the oldest
+            known = dict(itertools.islice(known.items(), len(known) - _MOST_FILES // 2, None))
         write_atomic(self._folder / "known-files", json.dumps(known).encode(), sync=False)

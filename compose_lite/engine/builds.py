@@ -11,13 +11,12 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shutil
 import socket
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ _STEP = re.compile(r"\[(?:[^\]]* )?(\d+/\d+)\] (.*)", re.DOTALL)
 
 class Builds:
     def __init__(self, containers: Containers, images: Images) -> None:
-        self._containers, self._images, self._nursery = containers, images, _Nursery()
+        self._containers, self._images, self._nursery = containers, images, _Nursery(self._tidy)
 
     async def ours(self, request: Request) -> None:
         """POST /compose-lite/v1/build: events, then {"aux": {"ID": ...}} or {"errorDetail": ..., "error": ...}."""
@@ -60,25 +59,21 @@ class Builds:
     async def classic(self, request: Request) -> None:
         """POST /build: the context as the body."""
         document = _classic_document(request)
-        folder = self._containers.folders.data / "trash" / f"context-{secrets.token_hex(8)}"
-        folder.mkdir(parents=True, mode=0o700)
-        try:
+        with self._containers.images.scratch() as folder:
             path = folder / "context.tar"
             with path.open("wb") as spool:
                 while piece := await request.body.read_some():
                     spool.write(piece)
-            remote = request.text("remote")
             await request.begin()
-            if remote:
-                document["context"] = remote
-            else:
-                document["tar"] = str(path)
+            remote = request.text("remote")
+            document |= {"context": remote} if remote else {"tar": str(path)}
             shown = _Classic(quiet=request.flag("q"))
             async for event in self._events(document):
                 for row in shown.rows(event, document["tags"]):
                     await request.send_json(row)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _tidy(self) -> None:
+        await self.prune(everything=False)
 
     async def prune(self, *, everything: bool) -> Document:
         """POST /build/prune: forgets results of the cache that were not used lately (everything: all), with the layers nobody else has."""
@@ -109,9 +104,10 @@ class Builds:
 class _Nursery:
     """The process that has imported the builder and forks one for each build; kept for a while after the last one."""
 
-    def __init__(self) -> None:
+    def __init__(self, afterwards: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """afterwards: what is to be done when no build has come for a while."""
         self._line: socket.socket | None = None
-        self._lock = asyncio.Lock()
+        self._lock, self._afterwards = asyncio.Lock(), afterwards
         self._farewell: asyncio.TimerHandle | None = None
 
     async def hatch(self, runtime: Runtime, folders: Document, fds: list[int]) -> None:
@@ -127,7 +123,7 @@ class _Nursery:
                 self._close()
                 self._line = await self._begin(runtime)
                 unix.send(self._line, message, fds)
-            self._farewell = asyncio.get_running_loop().call_later(_NURSERY_SECONDS, self._close)
+            self._farewell = asyncio.get_running_loop().call_later(_NURSERY_SECONDS, self._leave)
 
     @staticmethod
     async def _begin(runtime: Runtime) -> socket.socket:
@@ -137,6 +133,10 @@ class _Nursery:
         finally:
             theirs.close()
         return ours
+
+    def _leave(self) -> None:
+        self._close()
+        self._tidying = asyncio.ensure_future(self._afterwards())
 
     def _close(self) -> None:
         """The process ends with its line; builds that it has forked go on."""
@@ -234,7 +234,7 @@ class _OneBuild:
             if message["ask"] == "netns":
                 self._channel.send({"re": number}, [await self._network()])
             elif message["ask"] == "pull":
-                await self._pull(message["name"], message["platform"])
+                await self._pull(message["name"], message["platform"], message["step"])
                 self._channel.send({"re": number})
             else:
                 self._channel.send({"re": number, "found": await asyncio.to_thread(self._fetch, message)})
@@ -254,11 +254,14 @@ class _OneBuild:
         place = fetch.GitPlace(message["url"], message["ref"], message["folder"])
         return fetch.clone(place, into, keep_git=bool(message["keep_git"]), proxies=proxies)
 
-    async def _pull(self, name: str, platform: str) -> None:
+    async def _pull(self, name: str, platform: str, step: str) -> None:
         from compose_lite.image import registry  # urllib3 and TLS are for pulling only
 
+        channel, loop = self._channel, asyncio.get_running_loop()
+
         def told(layer: str, status: str, done: int, total: int) -> None:
-            pass
+            if channel and status != "Downloading":
+                loop.call_soon_threadsafe(channel.send, {"pulling": f"{layer}: {status}", "step": step})
 
         ref, wanted = reference.parse(name).with_default_tag(), manifest.parse_platform(platform)
         await asyncio.to_thread(registry.pull, self._containers.images, ref, platform=wanted, progress=told)

@@ -99,8 +99,11 @@ async def _work(line: socket.socket, zygote: socket.socket, document: Document, 
 
 
 async def _listen(channel: Channel) -> None:
-    while await channel.receive() is not None:
-        pass
+    """What the engine says unasked: how far a pull is. Ends with the line."""
+    while (found := await channel.receive()) is not None:
+        message, _ = found
+        if "pulling" in message:
+            channel.send({"tell": {"step": message["step"], "log": message["pulling"] + "\n"}})
 
 
 async def _build(channel: Channel, host: _Host, document: Document, data: Path) -> None:
@@ -155,8 +158,8 @@ class _Host:
         else:
             self._channel.send({"tell": event})
 
-    async def pull(self, name: str, platform: str) -> None:
-        answer, _ = await self._channel.ask({"ask": "pull", "name": name, "platform": platform})
+    async def pull(self, name: str, platform: str, step: str) -> None:
+        answer, _ = await self._channel.ask({"ask": "pull", "name": name, "platform": platform, "step": step})
         if "error" in answer:
             raise BuildError(answer["error"]["code"], answer["error"]["says"])
 

@@ -5,6 +5,7 @@ It must never guess a status: one that nobody knows is recorded as 255 with an e
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 from pathlib import Path
@@ -75,6 +76,14 @@ async def _remove_leftovers(containers: Containers, bundles: dict[str, Path], al
         except (Error, OSError):
             log.exception("leftovers of container %s", name[:12])
         shutil.rmtree(bundle, ignore_errors=True)
+    for build in (containers.folders.run / "b").glob("*"):
+        for bundle in (build / "c").glob("*"):
+            try:
+                await containers.runtime.delete(bundle.name, bundle)
+            except (Error, OSError):
+                log.exception("leftovers of a build")
+        shutil.rmtree(build, ignore_errors=True)
+    containers.background(asyncio.to_thread(containers.images.clean))
     containers.preparation.sweep(alive)
     try:
         await containers.seats.remove_leftovers(alive)

@@ -579,12 +579,16 @@ class ImageStore:
         """Removes what killed processes left: scratch folders nobody locks, temporary files, trash."""
         for folder in self._layers.glob(".new-*"):
             with contextlib.suppress(OSError):
-                if folder.stat().st_ctime < time.time() - 10:  # younger: its maker may not have locked it yet
+                if (folder / ".lock").exists() or folder.stat().st_ctime < time.time() - 10:  # else its maker may be about to lock it
                     with locked(folder / ".lock", blocking=False):
                         self.discard(folder)
-        for temporary in [*self._blobs.glob(".new-*"), *self._images.glob(".*")]:
+        for temporary in self._blobs.glob(".new-*"):
             with contextlib.suppress(OSError), locked(temporary, blocking=False):
                 temporary.unlink()
+        for temporary in self._images.glob(".*"):  # of `write_atomic`, which takes no lock but no time either
+            with contextlib.suppress(OSError):
+                if temporary.stat().st_mtime < time.time() - 60:
+                    temporary.unlink()
         self.empty_trash()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.system.engines import Engine, eventually
 
 pytestmark = pytest.mark.system
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,3 +90,32 @@ def left_behind(environment: dict[str, str]) -> list[str]:
     """Folders of builds, and scratch folders of layers."""
     run, data = Path(environment["COMPOSE_LITE_RUN_DIR"]), Path(environment["COMPOSE_LITE_DATA_DIR"])
     return [str(path) for path in (*run.glob("b/*"), *(data / "layers").glob(".new-*"))]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_build_that_was_killed_with_its_engine_leaves_nothing(busybox_archive: Path):
+    engine = Engine(Path("/tmp") / f"build-kill-{os.getpid()}")
+    try:
+        engine.spec("services: {app: {network_mode: none, build: .}}\n")
+        engine.run("image", "load", "-i", str(busybox_archive))
+        (engine.project / "Dockerfile").write_text("FROM busybox\nRUN echo started; exec sleep 87654\n")
+        client = engine.start("build")
+        eventually(sleepers)
+        builders = [pid for pid, name in engine.processes().items() if name.startswith("cl-build")]
+        engine.kill(engine.engine(), *builders)
+        client.communicate(timeout=20)
+        assert sleepers()  # nobody was left to end it
+        engine.run("image", "ls")
+        eventually(lambda: not left_behind(engine.env) and not sleepers(), 20)
+    finally:
+        engine.close()
+
+
+def sleepers() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes() == b"sleep\x0087654\0":
+                found.append(entry.name)
+    return found
