@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from compose_lite.ids import new_id
 from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
 from compose_lite.runtime.config import Launch, Log, Overlay
@@ -43,7 +45,8 @@ READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trig
 def busybox_root(folder: Path) -> Path:
     """A root file system of one static busybox."""
     program = shutil.which("busybox")
-    assert program, "busybox-static is needed"
+    if program is None:
+        pytest.skip("needs Debian's busybox-static")
     for name in ("bin", "etc", "tmp", "root"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(program, folder / "bin/busybox")
