@@ -29,10 +29,11 @@ def mounts() -> list[str]:
 def test_three_services_know_each_other_and_leave_nothing(cli, tmp_path: Path, engine_environment: dict[str, str]) -> None:
     folder = tmp_path / "quickstart"
     shutil.copytree(EXAMPLE, folder)
-    before, port = links(), free_port()
+    port = free_port()
     engine_environment["QUICKSTART_PORT"] = str(port)
     cli("up", "-d", "--wait", cwd=folder)
     try:
+        (network,) = json.loads(cli("network", "inspect", "quickstart_default").stdout)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
             known = json.load(answer)
         assert known["api"]["greeting"] == "hello from api"
@@ -44,7 +45,7 @@ def test_three_services_know_each_other_and_leave_nothing(cli, tmp_path: Path, e
         assert hidden.split() == ["/home:", "/root:"]
     finally:
         cli("down", "-v", "-t", "1", cwd=folder)
-    assert links() == before
+    assert f"cl-{network['Id'][:12]}" not in links()
     assert mounts() == []
     assert cli("container", "ls", "-aq").stdout == ""
     assert cli("volume", "ls", "-q").stdout == ""
