@@ -24,6 +24,7 @@ from compose_lite.runtime.client import ExitNotice, StartFailed
 
 Document = dict[str, Any]
 _KEEP_FOR = 300.0
+NOT_STARTED = 126  # the exit status of what could not be started, unless a shell would say 127
 _OCI = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
@@ -103,15 +104,21 @@ class Execs:
         profile = ociconfig.seccomp(host, bounding, self._containers.preparation.machine)
         return made | ({"seccomp": profile} if profile is not None else {})
 
-    async def start(self, one: Exec, *, stdin: bool, output: bool, console: tuple[int, int] | None = None) -> Pipes:
-        """Starts it; the ends that are the engine's come back."""
-        container, body = one.container, one.body
+    def check(self, one: Exec) -> None:
+        """That it can be started: its container runs, and it has not been started before."""
+        container = one.container
         next_state(container.state, Event.EXEC, container.id, container.name)
         if one.started:
             raise EngineError(
                 f"Error: Exec command {one.id} is already running" if one.running else f"exec {one.id} has already run", http_status=409
             )
-        one.started = True
+
+    async def start(self, one: Exec, *, stdin: bool, output: bool, console: tuple[int, int] | None = None) -> Pipes:
+        """Starts it; the ends that are the engine's come back."""
+        self.check(one)
+        container, body = one.container, one.body
+        one.started, one.exit_code = True, NOT_STARTED
+        process = self.process(container, body)
         pipes = Pipes()
         fds: tuple[int, int, int] | None = None
         theirs: list[int] = []
@@ -130,7 +137,7 @@ class Execs:
             fds = (reading, writing[0], writing[1])
         try:
             started = await self._containers.runtime.exec(
-                container.id, one.id, self.process(container, body), fds=fds, tty=tty, console=console
+                container.id, one.id, process, fds=fds, tty=tty, console=console
             )
         except StartFailed as error:
             pipes.close()
@@ -143,7 +150,7 @@ class Execs:
         finally:
             for fd in theirs:
                 os.close(fd)
-        one.pid, one.running = started.pid, True
+        one.pid, one.running, one.exit_code = started.pid, True, None
         if started.tty is not None:
             one.master = pipes.master = started.tty
         self._containers.emit(container, "exec_start: " + " ".join(body["Cmd"]) + " ", execID=one.id)

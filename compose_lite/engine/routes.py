@@ -365,9 +365,16 @@ class Routes:
             return Reply(200, content=b"")
         tty = bool(one.body.get("Tty"))
         stdin = bool(one.body.get("AttachStdin"))
-        pipes = await self.execs.start(one, stdin=stdin, output=True, console=console)
+        self.execs.check(one)
+        # First the head, then the start, as with Docker: some clients lose what comes together with the head.
+        duplex = await request.hijack(RAW if tty or request.version < (1, 42) else MULTIPLEXED)
         try:
-            duplex = await request.hijack(RAW if tty or request.version < (1, 42) else MULTIPLEXED)
+            pipes = await self.execs.start(one, stdin=stdin, output=True, console=console)
+        except EngineError as error:
+            said = f"{error.says}\r\n".encode()
+            await duplex.send(said if tty else frame(STDOUT, said))
+            return None
+        try:
             await self._run_exec(one, duplex, pipes, tty, stdin)
         finally:
             one.master = -1
