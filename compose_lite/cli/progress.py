@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from compose_lite.cli.buildview import BuildView
 from compose_lite.cli.context import Context
+from compose_lite.cli.tables import trimmed
 
 _RESET, _GREEN, _RED, _BLUE = "\033[0m", "\033[32m", "\033[31m", "\033[34m"
 _SIGNS = {"done": "✔", "failed": "✘", "working": "⠿"}
@@ -53,8 +55,18 @@ class Json(Plain):
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         row: dict[str, object] = {"dry-run": True} if self.prefix else {}
-        row |= {"id": f"{kind} {name}", "status": "Error" if failed else "Done" if done else "Working", "text": status}
-        self.out.write(json.dumps({**row, **({"details": detail} if detail else {})}) + "\n")
+        row |= {"id": f"{kind} {name}".rstrip(), "status": status, **({"text": detail} if detail else {})}
+        self._line({**row, **({"error": True} if failed else {})})
+
+    def output(self, name: str, text: str) -> None:
+        for line in text.splitlines():
+            self._line({"id": name, "text": line})
+
+    def warn(self, text: str) -> None:
+        self._line({"warning": True, "text": text})
+
+    def _line(self, row: dict[str, object]) -> None:
+        self.out.write(json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n")
         self.out.flush()
 
 
@@ -74,12 +86,12 @@ class Quiet(Plain):
 class Live(Plain):
     """A block of lines on a terminal, redrawn in place; after `close` plain lines."""
 
-    def __init__(self, out: TextIO, build_out: TextIO | None = None, *, colour: bool, height: int, prefix: str = "") -> None:
+    def __init__(self, out: TextIO, build_out: TextIO | None = None, *, colour: bool, size: tuple[int, int], prefix: str = "") -> None:
         super().__init__(out, build_out, prefix=prefix)
         self._rows: dict[str, tuple[str, str, str, float, float]] = {}
         self._drawn = 0
         self._over = False
-        self._colour, self._height = colour, height
+        self._colour, (self._width, self._height) = colour, size
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         if self._over:
@@ -132,8 +144,11 @@ class Live(Plain):
             shown = [r for r in shown if r[1][0] != "done"][: self._height - 2] or shown[-(self._height - 2) :]
         for key, (state, status, detail, since, now) in shown:
             colour = {"done": _GREEN, "failed": _RED, "working": _BLUE}[state] if self._colour else ""
-            reset = _RESET if colour else ""
-            lines.append(f" {colour}{_SIGNS[state]}{reset} {key}  {colour}{status}{reset} {detail}  {now - since:.1f}s")
+            reset, took = _RESET if colour else "", f"{now - since:.1f}s"
+            room = self._width - len(took) - 7  # a line that wraps would not be erased whole
+            key = trimmed(key, max(room - len(status), 8))
+            status, detail = trimmed(status, max(room - len(key), 8)), trimmed(detail, max(room - len(key) - len(status), 0))
+            lines.append(f" {colour}{_SIGNS[state]}{reset} {key}  {colour}{status}{reset} {detail}  {took}")
         self.out.write("".join(line + "\n" for line in lines))
         self.out.flush()
         self._drawn = len(lines)
@@ -145,17 +160,16 @@ class Live(Plain):
 
 def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None = None) -> Plain:
     """The right one for the terminal, --progress and --ansi. build_out: where builds are shown, stderr unless said."""
-    import os
-
-    kind, terminal = context.options.progress, context.err.isatty()
+    out = context.out if context.environ.get("COMPOSE_STATUS_STDOUT", "").lower() in ("1", "true") else context.err
+    kind, terminal = context.options.progress, out.isatty()
     prefix = " DRY-RUN MODE - " if context.options.dry_run else ""
     if quiet or kind == "quiet":
-        return Quiet(context.err)
-    if kind == "json":
-        return Json(context.err, build_out, prefix=prefix)
+        return Quiet(out)
+    if kind in ("json", "rawjson"):
+        return Json(out, build_out, prefix=prefix)
     dumb = context.environ.get("TERM", "dumb") == "dumb" or bool(context.environ.get("CI"))
     if kind == "tty" or (kind == "auto" and terminal and not dumb and context.options.ansi != "never"):
-        height = os.get_terminal_size(2).lines if terminal else 24
+        size = os.get_terminal_size(out.fileno()) if terminal else os.terminal_size((80, 24))
         colour = context.options.ansi != "never" and not context.environ.get("NO_COLOR")
-        return Live(context.err, build_out, colour=colour, height=height, prefix=prefix)
-    return Plain(context.err, build_out, prefix=prefix)
+        return Live(out, build_out, colour=colour, size=(size.columns or 80, size.lines or 24), prefix=prefix)
+    return Plain(out, build_out, prefix=prefix)

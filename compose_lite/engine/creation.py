@@ -242,6 +242,8 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int) -> tuple[Docume
     host["RestartPolicy"] = {"MaximumRetryCount": 0, **(host["RestartPolicy"] or {})}
     host["RestartPolicy"]["Name"] = host["RestartPolicy"].get("Name") or "no"
     host["ShmSize"] = host["ShmSize"] or SHM_SIZE
+    for key in ("CapAdd", "CapDrop"):  # as Docker shows them, whatever they were called
+        host[key] = ociconfig.capability_names(host[key]) if host.get(key) else host.get(key)
     warnings = check_host_config(host)
     return host, warnings
 

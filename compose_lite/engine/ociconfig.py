@@ -135,20 +135,20 @@ def capabilities(host: Mapping[str, Any], held: Sequence[str]) -> list[str]:
     """The bounding set: cap_add and cap_drop over the defaults, within what the engine itself holds."""
     if host.get("Privileged"):
         return list(held)
-    add, drop = (_capability_names(host.get(key)) for key in ("CapAdd", "CapDrop"))
+    add, drop = (capability_names(host.get(key)) for key in ("CapAdd", "CapDrop"))
     wanted = list(held) if "ALL" in add else [] if "ALL" in drop else [c for c in defaults.CAPABILITIES if c not in drop]
     wanted = [c for c in wanted if c not in drop]
     wanted += [c for c in add if c != "ALL" and c not in wanted]
     return [c for c in wanted if c in held]
 
 
-def _capability_names(values: Iterable[str] | None) -> list[str]:
+def capability_names(values: Iterable[str] | None) -> list[str]:
     return [name if (name := v.upper()) == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for v in values or ()]
 
 
 def check_capabilities(host: Mapping[str, Any], known: Iterable[str]) -> None:
     for key in ("CapAdd", "CapDrop"):
-        for name in _capability_names(host.get(key)):
+        for name in capability_names(host.get(key)):
             if name not in ("ALL", "CAP_ALL") and name not in known:
                 raise EngineError(f'invalid {key}: unknown capability: "{name}"', http_status=400)
 

@@ -43,7 +43,7 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
     if services:
         mine = [c for c in mine if c.service in services]
     if not mine and not services and project is None and not await engine.networks(filters=project_filter(name)):
-        report.warn(f"No resource found to remove for project {name!r}.")
+        report.warn(f'Warning: No resource found to remove for project "{name}".')
     try:
         await _remove_containers(engine, report, project, mine, timeout, volumes)
         if project is not None and not context.options.dry_run:

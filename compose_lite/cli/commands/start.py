@@ -35,6 +35,8 @@ async def run(context: Context, services: Sequence[str], wait: bool, wait_timeou
     found = [c for c in everything if not services or c.service in services]
     try:
         if project is None:
+            if not everything:
+                raise ProjectError("no-container", f'no container found for project "{name}": not found')
             async with anyio.create_task_group() as group:
                 for container in found:
                     if not container.running:

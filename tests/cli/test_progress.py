@@ -1,0 +1,66 @@
+"""What a running plan looks like: plain lines, JSON, a block that is redrawn."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from compose_lite.cli.progress import Json, Live, Plain, Quiet
+
+
+def test_plain_lines_come_once_a_state() -> None:
+    out = io.StringIO()
+    report = Plain(out, prefix=" DRY-RUN MODE - ")
+    for status in ("Creating", "Creating", "Created"):
+        report.event("Container", "p-web-1", status)
+    report.event("db", "", "Creating")
+    assert out.getvalue().splitlines() == [
+        " DRY-RUN MODE -  Container p-web-1  Creating",
+        " DRY-RUN MODE -  Container p-web-1  Created",
+        " DRY-RUN MODE -  db  Creating",
+    ]
+
+
+def test_json() -> None:
+    out = io.StringIO()
+    report = Json(out)
+    report.event("Container", "p-web-1", "Error", failed=True, detail="why")
+    report.warn("careful")
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == [
+        {"id": "Container p-web-1", "status": "Error", "text": "why", "error": True},
+        {"warning": True, "text": "careful"},
+    ]
+
+
+def test_quiet_says_only_warnings() -> None:
+    out = io.StringIO()
+    report = Quiet(out)
+    report.event("Container", "x", "Started", done=True)
+    report.output("x", "text")
+    assert out.getvalue() == ""
+
+
+def live(width: int = 80) -> tuple[Live, io.StringIO]:
+    out = io.StringIO()
+    return Live(out, colour=False, size=(width, 24)), out
+
+
+def test_a_block_is_redrawn_and_no_line_wraps() -> None:
+    report, out = live(40)
+    report.event("Container", "p-" + "x" * 60, "Creating")
+    report.event("Container", "p-" + "x" * 60, "Created", done=True, detail="d" * 60)
+    text = out.getvalue()
+    assert "[+] Running 0/1" in text and "\033[2A\033[J[+] Running 1/1" in text
+    assert all(len(line.split("\033[J")[-1]) < 40 for line in text.splitlines())
+
+
+def test_output_goes_above_the_block_and_lines_are_plain_after_it() -> None:
+    report, out = live()
+    report.event("Container", "a", "Starting")
+    report.above("a  | hello\n", out)
+    assert out.getvalue().index("hello") > out.getvalue().index("\033[2A\033[J")
+    assert out.getvalue().endswith("0.0s\n")
+    report.close()
+    report.event("Container", "a", "Stopped", done=True)
+    report.above("bye\n", out)
+    assert out.getvalue().endswith(" Container a  Stopped\nbye\n")
