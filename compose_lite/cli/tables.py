@@ -89,7 +89,7 @@ def labelled(labels: Mapping[str, str] | None) -> tuple[str, Callable[[str], str
 
 def trimmed(text: str, width: int) -> str:
     """Docker's ellipsis: at most width characters, the last one `…` if some are left out."""
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return text if len(text) <= width else text[: width - 1] + "…" if width > 0 else ""
 
 
 def print_rows(context: Any, format: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
