@@ -145,7 +145,7 @@ class Live(Plain):
         for key, (state, status, detail, since, now) in shown:
             colour = {"done": _GREEN, "failed": _RED, "working": _BLUE}[state] if self._colour else ""
             reset, took = _RESET if colour else "", f"{now - since:.1f}s"
-            room = self._width - len(took) - 7  # a line that wraps would not be erased whole
+            room = self._width - len(took) - 9  # a line that wraps would not be erased whole
             key = trimmed(key, max(room - len(status), 8))
             status, detail = trimmed(status, max(room - len(key), 8)), trimmed(detail, max(room - len(key) - len(status), 0))
             lines.append(f" {colour}{_SIGNS[state]}{reset} {key}  {colour}{status}{reset} {detail}  {took}")

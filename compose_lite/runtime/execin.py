@@ -74,7 +74,7 @@ def _become(header: Mapping[str, Any], process: dict[str, Any], state: Mapping[s
             os.close(master)
             stdio = [slave, slave, slave]
         init.take_stdio(stdio, process, terminal=terminal)
-        init.become_program(process, state["seccomp"], {}, sync)
+        init.become_program(process, state["seccomp"], {}, sync, make_folder=False)
     except init.StartError as error:
         init.report(sync, error.status, error.says)
     except OSError as error:

@@ -154,15 +154,25 @@ def _prepare(launch: dict[str, Any], bundle: str, sync: _socket.socket, stdio: S
 
 
 def become_program(
-    process: Mapping[str, Any], program: str, linux: Mapping[str, Any], sync: _socket.socket, *, with_init: bool = False
+    process: Mapping[str, Any],
+    program: str,
+    linux: Mapping[str, Any],
+    sync: _socket.socket,
+    *,
+    with_init: bool = False,
+    make_folder: bool = True,
 ) -> None:
-    """The last part, the same for a container's first process and for an exec: limits, user, capabilities, filter, execve."""
+    """The last part, the same for a container's first process and for an exec: limits, user, capabilities, filter, execve.
+
+    make_folder: the working folder is made if it is missing; for an exec that is an error.
+    """
     # 1. Nothing of ours may be open in the program. The hand-shake closes itself at execve, which tells the parent that it worked.
     _close_all_but(sync.fileno())
     _reset_signals()
     prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(b"compose-init"), ctypes.c_void_p).value or 0)
     cwd = process.get("cwd") or "/"
-    rootfs.make_working_folder(cwd)
+    if make_folder:
+        rootfs.make_working_folder(cwd)
     if process.get("oomScoreAdj") is not None:
         _set_oom_score(int(process["oomScoreAdj"]))
     # 2. Limits while we still may raise them.
@@ -322,6 +332,8 @@ def _try_chdir(path: str) -> bool:
         return True
     except PermissionError:
         return False
+    except FileNotFoundError as error:
+        raise StartError(127, f'chdir to cwd ("{path}") set in config.json failed: no such file or directory') from error
     except NotADirectoryError as error:
         raise StartError(126, f"chdir to cwd ({path!r}) set in config.json failed: not a directory") from error
 

@@ -66,7 +66,9 @@ def _closure(project: Project, names: Iterable[str], dependencies: bool) -> set[
         name, required = waiting.pop()
         hits = [name] if name in project.services else fnmatch.filter(project.services, name)
         if not hits and required:
-            raise SpecError("no-such-service", f"no such service: {name}", remedy=nearest(name, project.all_services()))
+            asleep = project.disabled_services.get(name)
+            remedy = f"Enable one of its profiles ({', '.join(asleep.profiles)})." if asleep else nearest(name, project.all_services())
+            raise SpecError("no-such-service", f"no such service: {name}", remedy=remedy)
         for hit in hits:
             if hit not in found:
                 found.add(hit)

@@ -50,8 +50,7 @@ async def run(context: Context, services: Sequence[str], ignore_push_failures: b
     for name in names:
         service = project.services[name]
         if service.build is None or not service.image:
-            if service.build is not None:
-                report.event("Image", service.image_name(project.name), "Skipped", done=True)
+            report.event("Image", service.image_name(project.name), "Skipped", done=True)
             continue
         wanted.update(dict.fromkeys([service.image, *service.build.tags]))
     async with anyio.create_task_group() as group:

@@ -28,7 +28,8 @@ async def run(context: Context, services: Sequence[str], down_project: bool) -> 
 
     async def one(container: Seen) -> None:
         code = int((await engine.wait(container.id))["StatusCode"])
-        context.print(str(code))
+        context.print(f'container "{container.id}" exited with status code {code}')
+        context.out.flush()
         codes.append(code)
         if down_project:
             group.cancel_scope.cancel()
