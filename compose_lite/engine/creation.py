@@ -137,6 +137,7 @@ def config_of(body: Mapping[str, Any], image: Mapping[str, Any], id: str, machin
         both = {**(image.get(key) or {}), **(config.get(key) or {})}
         if both:
             config[key] = both
+    config["Volumes"] = config["Volumes"] or None
     if image.get("Shell") and not config.get("Shell"):
         config["Shell"] = image["Shell"]
     config["OnBuild"] = image.get("OnBuild") or None
@@ -244,6 +245,8 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int) -> tuple[Docume
     host["ShmSize"] = host["ShmSize"] or SHM_SIZE
     for key in ("CapAdd", "CapDrop"):  # as Docker shows them, whatever they were called
         host[key] = ociconfig.capability_names(host[key]) if host.get(key) else host.get(key)
+    if host["MemorySwappiness"] == -1:  # the docker program's way to say nothing
+        host["MemorySwappiness"] = None
     warnings = check_host_config(host)
     return host, warnings
 
