@@ -136,9 +136,7 @@ class Execs:
                 writing = [out, err]
             fds = (reading, writing[0], writing[1])
         try:
-            started = await self._containers.runtime.exec(
-                container.id, one.id, process, fds=fds, tty=tty, console=console
-            )
+            started = await self._containers.runtime.exec(container.id, one.id, process, fds=fds, tty=tty, console=console)
         except StartFailed as error:
             pipes.close()
             one.exit_code = error.exit_status

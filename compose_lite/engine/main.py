@@ -19,6 +19,8 @@ import anyio
 from compose_lite import rootless
 from compose_lite.disk import Folders
 from compose_lite.engine.bridges import Bridges
+from compose_lite.engine.builds import Builds
+from compose_lite.engine.calls.rooms import Rooms
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import Bus
 from compose_lite.engine.execs import Execs
@@ -71,8 +73,8 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     engine_id = store.setting("id") or new_id()
     store.put_setting("id", engine_id)
     await recover(containers)
-    server: Server
-    routes = Routes(containers, execs, make_images(images, containers), lambda: server, engine_id)
+    listed = make_images(images, containers)
+    routes = Routes(Rooms(containers, execs, listed, Builds(containers, listed), engine_id))
     server = Server(routes)
     sock = socket.socket(fileno=unix.listen(str(folders.engine_socket), socket.SOCK_STREAM, 128).detach())
     sock.setblocking(False)

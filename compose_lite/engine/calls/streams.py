@@ -1,0 +1,191 @@
+"""Calls that go on: logs, attach, stats, execs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, frame
+from compose_lite.engine import events, execs, usage
+from compose_lite.engine import logs as log_files
+from compose_lite.engine.calls.rooms import Rooms
+from compose_lite.engine.execs import Pipes, pump_out, write_all
+from compose_lite.engine.record import Container
+from compose_lite.engine.server import Duplex, Gone, Reply, Request
+from compose_lite.errors import EngineError
+from compose_lite.runtime.client import Attachment
+
+Document = dict[str, Any]
+
+
+async def logs(rooms: Rooms, request: Request) -> None:
+    container = rooms.one(request)
+    if not request.flag("stdout") and not request.flag("stderr"):
+        raise EngineError("Bad parameters: you must choose at least one stream", http_status=400)
+    if container.host_config["LogConfig"]["Type"] == "none":
+        raise EngineError("configured logging driver does not support reading", http_status=501)
+    now = time.time_ns()
+    tail = request.text("tail")
+    wish = log_files.Wish(
+        int(tail) if tail.isdigit() else None,
+        events.parse_time(request.text("since"), now) or None,
+        events.parse_time(request.text("until"), now) or None,
+        request.flag("stdout"),
+        request.flag("stderr"),
+        request.flag("timestamps"),
+        request.flag("follow"),
+    )
+    plain = container.tty
+    await request.begin(RAW if plain or request.version < (1, 42) else MULTIPLEXED)
+    live = rooms.containers.live(container.id)
+    if not container.running:
+        live.ended.set()
+    async for line in log_files.read(rooms.containers.preparation.log_path(container.id), wish, lambda: container.running, live.ended):
+        data = wish.render(line)
+        await request.send(data if plain else frame(line.stream, data))
+
+
+async def attach(rooms: Rooms, request: Request) -> None:
+    container = rooms.one(request)
+    stdin, output = request.flag("stdin"), request.flag("stdout") or request.flag("stderr")
+    content_type = RAW if container.tty or request.version < (1, 42) else MULTIPLEXED
+    wants = {"stdout": request.flag("stdout"), "stderr": request.flag("stderr")}
+    ready = asyncio.ensure_future(rooms.containers.attach(container, stdin=stdin and container.config["OpenStdin"]))
+    duplex = await request.hijack(content_type)
+    rooms.containers.emit(container, "attach")
+    gone = asyncio.ensure_future(_until_gone(duplex))
+    try:
+        if request.flag("logs"):
+            path = rooms.containers.preparation.log_path(container.id)
+            async for line in log_files.read(path, log_files.Wish(), lambda: False, asyncio.Event()):
+                await duplex.send(line.data if container.tty else frame(line.stream, line.data))
+        if not request.flag("stream"):
+            return
+        await asyncio.wait({ready, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done() or ready.cancelled():
+            return
+        attachment = ready.result()
+        try:
+            await _join(container, duplex, attachment, stdin, output, wants)
+        finally:
+            attachment.close()
+    finally:
+        ready.cancel()
+        gone.cancel()
+
+
+async def _join(container: Container, duplex: Duplex, attachment: Attachment, stdin: bool, output: bool, wants: dict[str, bool]) -> None:
+    async def feed() -> None:
+        with contextlib.suppress(OSError):
+            while data := await duplex.receive():
+                if stdin:
+                    await attachment.write(data)
+            if stdin and not container.tty:
+                await attachment.close_stdin()
+
+    feeding = asyncio.ensure_future(feed())
+    try:
+        while (piece := await attachment.read()) is not None:
+            stream, data = piece
+            if output and wants[stream]:
+                await duplex.send(data if container.tty else frame(STDOUT if stream == "stdout" else STDERR, data))
+    finally:
+        feeding.cancel()
+
+
+async def stats(rooms: Rooms, request: Request) -> None:
+    container = rooms.one(request)
+    await request.begin()
+    found, sample = usage.stats(rooms.containers, container, None)
+    if request.flag("one-shot"):
+        await request.send_json(found)
+        return
+    while True:
+        if request.flag("stream", True):
+            await request.send_json(found)
+        await asyncio.sleep(1)
+        if container.id not in rooms.containers.all:
+            return
+        found, sample = usage.stats(rooms.containers, container, sample)
+        if not request.flag("stream", True):
+            await request.send_json(found)
+            return
+
+
+async def exec_create(rooms: Rooms, request: Request) -> Reply:
+    return Reply(201, {"Id": rooms.execs.create(rooms.one(request), await request.json())})
+
+
+async def exec_inspect(rooms: Rooms, request: Request) -> Document:
+    return rooms.execs.document(rooms.execs.find(request.params["id"]))
+
+
+async def exec_resize(rooms: Rooms, request: Request) -> None:
+    one = rooms.execs.find(request.params["id"])
+    rooms.execs.resize(one, request.integer("h", 0) or 0, request.integer("w", 0) or 0)
+
+
+async def exec_start(rooms: Rooms, request: Request) -> Any:
+    one = rooms.execs.find(request.params["id"])
+    body = await request.json()
+    size = body.get("ConsoleSize")
+    console = (int(size[0]), int(size[1])) if size and size[0] else None
+    if body.get("Detach"):
+        (await rooms.execs.start(one, stdin=False, output=False, console=console)).close()
+        return Reply(200, content=b"")
+    tty = bool(one.body.get("Tty"))
+    stdin = bool(one.body.get("AttachStdin"))
+    rooms.execs.check(one)
+    # First the head, then the start, as with Docker: some clients lose what comes together with the head.
+    duplex = await request.hijack(RAW if tty or request.version < (1, 42) else MULTIPLEXED)
+    try:
+        pipes = await rooms.execs.start(one, stdin=stdin, output=True, console=console)
+    except EngineError as error:
+        said = f"{error.says}\r\n".encode()
+        await duplex.send(said if tty else frame(STDOUT, said))
+        return None
+    try:
+        await _run_exec(one, duplex, pipes, tty, stdin)
+    finally:
+        one.master = -1
+        pipes.close()
+    return None
+
+
+async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, stdin: bool) -> None:
+    async def feed() -> None:
+        with contextlib.suppress(OSError):
+            while data := await duplex.receive():
+                target = pipes.master if tty else pipes.stdin
+                if stdin and target >= 0:
+                    await write_all(target, data)
+        pipes.close_stdin()
+
+    def sender(stream: int) -> Callable[[bytes], Awaitable[None]]:
+        return lambda data: duplex.send(data if tty else frame(stream, data))
+
+    sources = [(pipes.master, STDOUT)] if tty else [(pipes.stdout, STDOUT), (pipes.stderr, STDERR)]
+    feeding = asyncio.ensure_future(feed())
+    reading = asyncio.gather(*(pump_out(fd, sender(stream)) for fd, stream in sources))
+    try:
+        ended = asyncio.ensure_future(one.ended.wait())
+        waiting: set[asyncio.Future[Any]] = {ended, reading}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        # A child that holds the pipe does not keep the exec open; what was written before the end still comes.
+        await asyncio.wait({reading}, timeout=None if not one.ended.is_set() else 0.2)
+        if not one.ended.is_set():
+            await ended
+        ended.cancel()
+    finally:
+        feeding.cancel()
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Gone):
+            await reading
+
+
+async def _until_gone(duplex: Duplex) -> None:
+    while not duplex.gone:
+        await asyncio.sleep(0.05)
