@@ -225,11 +225,12 @@ class Build:
         try:
             shown = str(reference.parse(name).with_default_tag())
         except ImageError as error:
-            raise BuildError("build-image", f'failed to parse stage name "{name}": invalid reference format: {error.says}') from error
+            raise BuildError("build-image", f'failed to parse stage name "{name}": {error.says}') from error
         wanted = manifest.parse_platform(platform) if platform else self.request.platform or manifest.host_platform()
         step = f"image {shown} {platform}"
+        wanted_name = name if name.startswith("sha256:") else shown  # never by the start of an id
         async with self._step(step, f"[internal] load metadata for {shown}"):
-            found = await asyncio.to_thread(self.store.get, name)
+            found = await asyncio.to_thread(self.store.get, wanted_name)
             if found is not None and not self.request.pull and self._fits(found, wanted):
                 return found
             try:
@@ -238,8 +239,8 @@ class Build:
                 if found is not None and self._fits(found, wanted) and error.code == "registry-unreachable":
                     self.host.tell({"warning": f"{shown} cannot be pulled anew, the one that is here is used: {error.says}"})
                     return found
-                raise BuildError("build-image", f"{shown}: failed to resolve source metadata for {shown}: {error.says}") from error
-            found = await asyncio.to_thread(self.store.get, name)
+                raise BuildError("build-image", f"{name}: failed to resolve source metadata for {shown}: {error.says}") from error
+            found = await asyncio.to_thread(self.store.get, wanted_name)
             if found is None or not self._fits(found, wanted):
                 raise BuildError("build-image", f"{shown}: not found for {wanted}")
             return found

@@ -43,12 +43,16 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """One thing that a source names. path: where it really is; inner: its path in the tree; name: what it is called there."""
+    """One thing that a source names. path: where it really is; inner: its path in the tree; name: what it is called there.
+
+    linked: the source's last part is a link to it.
+    """
 
     path: str
     inner: str
     name: str
     status: os.stat_result
+    linked: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -79,13 +83,14 @@ def select(tree: Tree, source: str) -> list[Top]:
     wanted = context.normalize_source(source)
     root = os.open(tree.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        names = [wanted] if not context.has_wildcard(wanted) else _expand(tree, root, wanted.split("/"))
-        if not context.has_wildcard(wanted) or names:
-            found = [top for name in names if (top := _top(tree, root, name)) is not None]
-            if not found and not context.has_wildcard(wanted):
-                raise Missing("/" + wanted)
-            return found
-        return []
+        names = _expand(root, wanted.split("/")) if context.has_wildcard(wanted) else [wanted]
+        found = []
+        for name in names:
+            top = _top(tree, root, name)
+            if top is None and (name == wanted or not ignored(name, tree.ignore)):
+                raise Missing("/" + name)  # a link to nowhere, too
+            found += [top] if top else []
+        return found
     finally:
         os.close(root)
 
@@ -102,16 +107,25 @@ def at(tree: Tree, path: str) -> list[Top]:
     return [found]
 
 
-def _expand(tree: Tree, root: int, parts: Sequence[str]) -> list[str]:
+def _expand(root: int, parts: Sequence[str]) -> list[str]:
     found = [""]
     for part in parts:
         if not context.has_wildcard(part):
             plain = part.replace("\\", "")
-            found = [posixpath.join(folder, plain) for folder in found]
+            found = [path for folder in found if _is_there(root, path := posixpath.join(folder, plain))]
             continue
         regex = compile_pattern(part.replace("**", "*"))
         found = [posixpath.join(folder, name) for folder in found for name in _names(root, folder) if regex.match(name)]
-    return [name for name in found if not tree.ignore or not ignored(name, tree.ignore)]
+    return found
+
+
+def _is_there(root: int, path: str) -> bool:
+    """Something, be it a link to nowhere."""
+    try:
+        os.close(openat2(root, path, os.O_PATH | os.O_NOFOLLOW))
+    except OSError:
+        return False
+    return True
 
 
 def _names(root: int, folder: str) -> list[str]:
@@ -139,7 +153,7 @@ def _top(tree: Tree, root: int, name: str) -> Top | None:
     hidden = inner and tree.ignore and ignored(inner, tree.ignore)
     if hidden and not (stat.S_ISDIR(status.st_mode) and any(pattern.exception for pattern in tree.ignore)):
         return None
-    top = Top(path, inner, posixpath.basename(name), status)
+    top = Top(path, inner, posixpath.basename(name), status, bool(name) and posixpath.basename(path) != posixpath.basename(name))
     if hidden and next(members(tree, top), None) is None:
         return None
     return top
@@ -147,9 +161,8 @@ def _top(tree: Tree, root: int, name: str) -> Top | None:
 
 def members(tree: Tree, top: Top, exclude: Sequence[Pattern] = ()) -> Iterator[Member]:
     """The top itself (unless it is a folder that is hidden or left out), then what is below it, folders before their contents."""
-    if not top.is_folder:
-        if not exclude or not ignored(top.name, exclude):
-            yield Member("", top.path, top.status)
+    if not top.is_folder:  # one that is named itself is never left out
+        yield Member("", top.path, top.status)
         return
     yield from _below(tree, top, exclude, top.path, "")
 
@@ -333,8 +346,6 @@ class Writer:
         if top.is_folder:
             self._put_folder(tree, top, target, exclude)
             return
-        if exclude and ignored(top.name, exclude):
-            return
         if target.endswith("/") or self.is_folder(target):
             target = posixpath.join(target, top.name)
         folder, name = self._place(target)
@@ -389,7 +400,10 @@ class Writer:
         try:
             self._fill(tree, top, base, exclude)
             if not existed:
-                self._finish(base, stat.S_IMODE(top.status.st_mode), self._owner(tree, top.status), True, top.status, top.path)
+                # As BuildKit makes it: like a parent folder, with the source's permissions as far as the usual mask lets them.
+                mode = self._mode(0o777 if top.linked else stat.S_IMODE(top.status.st_mode), True) & 0o755
+                os.fchmod(base, mode)
+                os.utime(base, ns=(top.status.st_mtime_ns, top.status.st_mtime_ns))
         finally:
             os.close(base)
 

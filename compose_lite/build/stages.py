@@ -23,7 +23,7 @@ from compose_lite.build.dockerfile.lines import Line
 from compose_lite.build.operations import CONTEXT, SCRATCH, Operation, Source
 from compose_lite.errors import BuildError, ImageError, nearest
 from compose_lite.image import reference
-from compose_lite.image.manifest import DEFAULT_PATH, Platform, host_platform, parse_platform
+from compose_lite.image.manifest import ARCHITECTURES, DEFAULT_PATH, Platform, host_platform, parse_platform
 from compose_lite.units import format_duration
 
 Document = dict[str, Any]
@@ -89,7 +89,7 @@ class StagePlan:
 
 
 def scratch_base(platform: Platform) -> Base:
-    image: Document = {"architecture": platform.architecture, "os": platform.os, "config": {}}
+    image: Document = {"architecture": platform.architecture, "os": platform.os, "config": {"WorkingDir": "/"}}
     if platform.variant:
         image["variant"] = platform.variant
     return Base(image)
@@ -118,8 +118,6 @@ class Planner:
         hits = [stage.index for stage in stages if stage.name == wanted]
         if hits:
             return hits[-1]
-        if wanted.isdigit() and int(wanted) < len(stages):
-            return int(wanted)
         hint = nearest(wanted, [stage.name for stage in stages if stage.name])
         raise BuildError("build-target", f'target stage "{self.wishes.target}" could not be found', remedy=hint)
 
@@ -165,12 +163,7 @@ class Planner:
         if not name:
             raise self.file.error(BuildError("dockerfile", f"base name ({start.base}) should not be blank"), start.line)
         if platform:
-            try:
-                parse_platform(platform)
-            except ImageError as error:
-                raise self.file.error(
-                    BuildError("dockerfile", f'failed to parse platform "{platform}": {error.says}'), start.line
-                ) from None
+            self._check_platform(platform, start.line)
         named = self._named_context(stage.name) if stage.name else None
         if named is None:
             named = self._named_context(name)
@@ -182,6 +175,15 @@ class Planner:
         if name == "scratch":
             return SCRATCH
         return Source("image", name, platform=platform)
+
+    def _check_platform(self, text: str, line: Line) -> None:
+        try:
+            known = parse_platform(text).architecture in ARCHITECTURES
+        except ImageError:
+            known = False
+        if not known:
+            says = f'failed to parse platform {text}: "{text}": unknown operating system or architecture: invalid argument'
+            raise self.file.error(BuildError("dockerfile", says), line)
 
     def _check_from(self, stage: Stage, expanded: words.Expansion) -> None:
         span = stage.start.line.span
@@ -227,7 +229,9 @@ class Planner:
         if named is not None:
             return Source("named", named)
         if name.isdigit():
-            if int(name) >= stage.index:
+            if int(name) == stage.index:
+                raise self.file.error(BuildError("dockerfile", f"circular dependency detected on stage: {stage.shown}"), line)
+            if int(name) > stage.index:
                 raise self.file.error(BuildError("dockerfile", f"invalid from flag value {name}: invalid stage index {name}"), line)
             return Source("stage", name, int(name))
         if name.lower() == stage.name:
@@ -361,7 +365,6 @@ class _Work:
             self._note(f"SHELL [{' '.join(one.args)}]")
         elif isinstance(one, ins.Onbuild):
             self.config["OnBuild"] = [*(self.config.get("OnBuild") or ()), one.text]
-            self._note(f"ONBUILD {one.text}")
 
     def _run(self, one: ins.Run, triggered: bool) -> None:
         mounts = tuple(self._mount(mount, one.line) for mount in one.mounts)
@@ -383,7 +386,7 @@ class _Work:
             str(self.config.get("User") or ""), str(self.config.get("WorkingDir") or "/"), mounts, network, one.security == "insecure",
             proxies, script,
         )  # fmt: skip
-        given = [f"{k}={'' if v is None else v}" for k, v in self.args if k not in _PREDEFINED]
+        given = [f"{k}={self.env.get(k, v or '')}" for k, v in self.args]
         shown = f"|{len(given)} {' '.join(given)} " if given else ""
         self._add(made, f"RUN {shown}{' '.join(argv)} # buildkit")
 
@@ -434,8 +437,6 @@ class _Work:
             self.found.needs.add(source.index)
         sources = tuple(self.word(text, line=line) for text in one.sources)
         target = _target(self.word(one.target, line=line), str(self.config.get("WorkingDir") or "/"))
-        if len(sources) + len(one.heredocs) > 1 and not target.endswith("/"):
-            target += "/"
         checksum = self.word(one.checksum, line=line)
         remote = [text for text in sources if one.add and is_remote(text)]
         if checksum and (len(sources) != 1 or not remote):
@@ -447,8 +448,13 @@ class _Work:
             self.word(one.chown, line=line), self.word(one.chmod, line=line), one.link, one.parents,
             tuple(self.word(text, line=line) for text in one.exclude), checksum, bool(one.keep_git), one.unpack,
         )  # fmt: skip
-        names = [*sources, *(name for name, _ in documents)]
-        self._add(made, f"{line.name.upper()} {' '.join(names)} {self.word(one.target, line=line)} # buildkit")
+        flags = [
+            *(["--parents"] if one.parents else []),
+            *([f"--chown={made.chown}"] if made.chown else []),
+            *([f"--chmod={made.chmod}"] if made.chmod else []),
+        ]
+        names = [*sources, *(f"<<{name}" for name, _ in documents)]
+        self._add(made, " ".join([line.name.upper(), *flags, *names, self.word(one.target, line=line), "# buildkit"]))
 
     def _document(self, document: lines.Heredoc, line: Line) -> str:
         if not document.expand:
@@ -473,7 +479,6 @@ class _Work:
         for name, default in one.items:
             name = self.word(name, line=one.line)
             value = self.word(default, line=one.line) if default is not None else None
-            shown.append(name if value is None else f"{name}={value}")
             if name in self.planner.wishes.args:
                 value = self.planner.wishes.args[name]
             elif value is None:
@@ -482,6 +487,7 @@ class _Work:
                 self.env[name] = value
             self.args[:] = [(known, old) for known, old in self.args if known != name]
             self.args.append((name, value))
+            shown.append(name if value is None else f"{name}={value}")
         self._note(f"ARG {' '.join(shown)}")
 
     def _label(self, one: ins.Label) -> None:
@@ -495,7 +501,7 @@ class _Work:
         self._note(f"LABEL {' '.join(shown)}")
 
     def _command(self, one: ins.Command) -> None:
-        args = list(one.args) if one.exec or not one.args else [*(self.config.get("Shell") or _SHELL), *one.args]
+        args = list(one.args) if one.exec else [*(self.config.get("Shell") or _SHELL), "".join(one.args)]
         self.config["Entrypoint" if one.entrypoint else "Cmd"] = args
         if one.entrypoint:
             if not self.cmd_set:
@@ -515,9 +521,10 @@ class _Work:
             says = f'Relative workdir "{wish}" can have unexpected results if the base image changes'
             self.file.warn("WorkdirRelativePath", says, one.line.span)
         self.workdir_set = self.workdir_set or wish.startswith("/")
-        path = posixpath.normpath(_join(str(self.config.get("WorkingDir") or "/"), wish))
+        before = str(self.config.get("WorkingDir") or "/")
+        path = wish if wish.startswith("/") else posixpath.normpath(_join(before, wish))  # an absolute one stays as written
         self.config["WorkingDir"] = path
-        if path == "/":
+        if path.rstrip("/") == "":
             self._note(f"WORKDIR {path}")
             return
         title = self._title(one.line, triggered)
@@ -537,7 +544,7 @@ class _Work:
     def _expose(self, one: ins.Expose) -> None:
         ports = dict(self.config.get("ExposedPorts") or {})
         shown = []
-        for text in one.ports:
+        for text in sorted(one.ports):
             found = words.expand(text, self.env, self.planner._rules)
             self._note_unset(found.unset, one.line)
             for word in found.words:
@@ -545,7 +552,7 @@ class _Work:
                 shown += made
                 ports |= {port: {} for port in made}
         self.config["ExposedPorts"] = ports
-        self._note(f"EXPOSE [{' '.join(sorted(set(shown)))}]")
+        self._note(f"EXPOSE [{' '.join(dict.fromkeys(shown))}]")
 
     def _healthcheck(self, one: ins.Healthcheck) -> None:
         check: Document = {"Test": list(one.test)}

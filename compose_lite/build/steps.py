@@ -10,7 +10,7 @@ import base64
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ class Making(Work):
     async def key(self) -> str:
         user = self.operation.user
         if user:
-            self._owner = await asyncio.to_thread(self.build.host.account, self.state.lower, user)
+            self._owner = await asyncio.to_thread(_chown, user, self.state.lower, self.build.host, self.note)
         return solve.folder_key(self.operation, self.state.chain, self._owner)
 
     async def make(self) -> Path:
@@ -104,7 +104,7 @@ class Copying(Work):
     async def key(self) -> str:
         one, host = self.operation, self.build.host
         if one.chown:
-            self._owner = await asyncio.to_thread(_chown, one.chown, self.state.lower, host)
+            self._owner = await asyncio.to_thread(_chown, one.chown, self.state.lower, host, self.note)
         if one.chmod:
             files.parse_chmod(one.chmod)
         tree = await self.build.tree(one.source) if any(not (one.add and stages.is_remote(s)) for s in one.sources) else None
@@ -402,9 +402,22 @@ def opened(path: str) -> Iterator[int]:
         os.close(fd)
 
 
-def _chown(text: str, lower: Sequence[str], host: Host) -> tuple[int, int]:
-    """`user[:group]`; numbers need no files, and a number alone is the group too."""
-    user, colon, group = text.partition(":")
-    if user.isdigit() and (not colon or group.isdigit()):
-        return int(user), int(group) if group else int(user)
-    return host.account(lower, text)
+def _chown(text: str, lower: Sequence[str], host: Host, note: Callable[[str], object]) -> tuple[int, int]:
+    """`user[:group]`; numbers need no files, and a number alone is the group too. Unknown names are root's, as in BuildKit, but said."""
+    user, _, group = text.partition(":")
+    uid = gid = 0
+    if user.isdigit():
+        uid = gid = int(user)
+    elif user:
+        try:
+            uid, gid = host.account(lower, user)
+        except BuildError as error:
+            note(f"{error.says}: root is taken")
+    if group.isdigit():
+        gid = int(group)
+    elif group:
+        try:
+            gid = host.account(lower, f"0:{group}")[1]
+        except BuildError as error:
+            note(f"{error.says}: group {gid} is taken")
+    return uid, gid

@@ -304,7 +304,8 @@ class _OneBuild:
 
     def _write_files(self, record: Container) -> None:
         seats = self._containers.seats
-        for name, text in (("hosts", seats.hosts(record)), ("resolv.conf", seats.resolv_conf(record))):
+        hosts = seats.hosts(record).replace("\tlocalhost\n", f"\tlocalhost {record.hostname}\n", 1)
+        for name, text in (("hosts", hosts), ("resolv.conf", seats.resolv_conf(record))):
             (self._folder / name).write_text(text)
 
 

@@ -43,6 +43,7 @@ _MACHINES = {
     "s390x": ("s390x", ""),
     "riscv64": ("riscv64", ""),
 }
+ARCHITECTURES = frozenset(name for name, _ in _MACHINES.values()) | {"loong64", "mips64le", "mips64", "mipsle", "mips", "ppc64", "wasm"}
 _WORDS = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armel": "arm", "i386": "386"}
 
 

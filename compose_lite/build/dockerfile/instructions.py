@@ -262,9 +262,7 @@ def _run(line: Line, flags: _Flags) -> Run:
         raise _bad(f"invalid network mode: {network}")
     if security not in ("sandbox", "insecure"):
         raise _bad(f"security {security!r} is not valid")
-    if not line.args:
-        raise _bad("RUN requires at least one argument")
-    return Run(line, line.args, line.json, mounts, network, security)
+    return Run(line, line.args or ("",), line.json, mounts, network, security)
 
 
 def _mount(text: str) -> Mount:
