@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,28 @@ def folders(tmp_path: Path) -> Folders:
     return Folders(tmp_path / "run", tmp_path / "data")
 
 
-def volumes(folders: Folders, known: dict[str, Container] | None = None) -> Volumes:
-    return Volumes(Store(folders.data / "state.db"), folders, Bus(), known if known is not None else {})
+Open = Callable[..., Volumes]
+
+
+@pytest.fixture
+def volumes(folders: Folders) -> Iterator[Open]:
+    """Opens the volumes of the folders as an engine does at its start."""
+    with contextlib.ExitStack() as stores:
+
+        def open_them(known: dict[str, Container] | None = None) -> Volumes:
+            store = stores.enter_context(contextlib.closing(Store(folders.data / "state.db")))
+            return Volumes(store, folders, Bus(), known if known is not None else {})
+
+        yield open_them
 
 
 def points(room: Volumes, host: dict[str, Any], find: Any = None, image: tuple[str, ...] = (), **config: Any) -> dict[str, dict[str, Any]]:
     return {p["Destination"]: p for p in room.mount_points(container(host, **config), image, find)}
 
 
-def test_documents_stay_over_a_restart(folders: Folders) -> None:
-    made = volumes(folders).create({"Name": "kept", "Labels": {"a": "b"}})
-    again = volumes(folders)
+def test_documents_stay_over_a_restart(volumes: Open) -> None:
+    made = volumes().create({"Name": "kept", "Labels": {"a": "b"}})
+    again = volumes()
     assert again.find("kept") == made and Path(made["Mountpoint"]).is_dir()
     assert again.create({"Name": "kept", "Labels": {"c": "d"}}) == made, "one that is there is given back"
     again.remove("kept")
@@ -43,14 +56,14 @@ def test_documents_stay_over_a_restart(folders: Folders) -> None:
 @pytest.mark.parametrize(
     "body", [{"Name": "a/b"}, {"Name": "-a"}, {"Name": "ab", "Driver": "nfs"}, {"Name": "ab", "DriverOpts": {"x": "y"}}]
 )
-def test_volumes_that_cannot_be(folders: Folders, body: dict[str, Any]) -> None:
+def test_volumes_that_cannot_be(volumes: Open, body: dict[str, Any]) -> None:
     with pytest.raises(EngineError):
-        volumes(folders).create(body)
+        volumes().create(body)
 
 
-def test_a_used_volume_stays(folders: Folders) -> None:
+def test_a_used_volume_stays(volumes: Open) -> None:
     known: dict[str, Container] = {}
-    room = volumes(folders, known)
+    room = volumes(known)
     user = container({"Binds": ["data:/data"]})
     user.mounts = room.mount_points(user, (), known.__getitem__)
     known[user.id] = user
@@ -62,8 +75,8 @@ def test_a_used_volume_stays(folders: Folders) -> None:
     assert room.prune({"all": ["true"]})["VolumesDeleted"] == ["data"]
 
 
-def test_mount_points_of_all_kinds(folders: Folders, tmp_path: Path) -> None:
-    room = volumes(folders)
+def test_mount_points_of_all_kinds(volumes: Open, tmp_path: Path) -> None:
+    room = volumes()
     host = {
         "Binds": ["named:/n:ro,nocopy", f"{tmp_path}/new:/b"],
         "Mounts": [{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1024, "Mode": 0o700}}],
@@ -77,8 +90,8 @@ def test_mount_points_of_all_kinds(folders: Folders, tmp_path: Path) -> None:
     assert not any(key.startswith("x-") for key in visible(found["/n"]))
 
 
-def test_volumes_from_and_what_wins(folders: Folders) -> None:
-    room = volumes(folders)
+def test_volumes_from_and_what_wins(volumes: Open) -> None:
+    room = volumes()
     other = container({"Binds": ["aa:/one", "bb:/two"]})
     other.mounts = room.mount_points(other, (), dict[str, Container]().__getitem__)
     found = points(room, {"VolumesFrom": ["other:ro"], "Binds": ["cc:/two"]}, lambda name: other)
@@ -100,18 +113,18 @@ def test_volumes_from_and_what_wins(folders: Folders) -> None:
         {"Mounts": [{"Type": "npipe", "Source": "aa", "Target": "/x"}]},
     ],
 )
-def test_mounts_that_cannot_be(folders: Folders, host: dict[str, Any]) -> None:
+def test_mounts_that_cannot_be(volumes: Open, host: dict[str, Any]) -> None:
     with pytest.raises(EngineError) as caught:
-        points(volumes(folders), host)
+        points(volumes(), host)
     assert caught.value.http_status == 400
 
 
-def test_an_empty_volume_takes_the_images_content_once(folders: Folders, tmp_path: Path) -> None:
+def test_an_empty_volume_takes_the_images_content_once(volumes: Open, tmp_path: Path) -> None:
     layer = tmp_path / "layer"
     (layer / "data/sub").mkdir(parents=True)
     (layer / "data/sub/file").write_text("image")
     (layer / "data/link").symlink_to("/etc/passwd")
-    room = volumes(folders)
+    room = volumes()
     point = points(room, {"Binds": ["vv:/data"]})["/data"]
     source = Path(room.source(point, [str(layer)]))
     assert (source / "sub/file").read_text() == "image" and os.readlink(source / "link") == "/etc/passwd"
@@ -130,8 +143,8 @@ def test_copy_up_follows_no_link_out_of_the_image(tmp_path: Path) -> None:
     assert list((tmp_path / "target").iterdir()) == []
 
 
-def test_a_subpath_stays_in_the_volume(folders: Folders, tmp_path: Path) -> None:
-    room = volumes(folders)
+def test_a_subpath_stays_in_the_volume(volumes: Open, tmp_path: Path) -> None:
+    room = volumes()
     mounts = [{"Type": "volume", "Source": "vv", "Target": "/x", "VolumeOptions": {"Subpath": "sub"}}]
     point = points(room, {"Mounts": mounts})["/x"]
     data = Path(room.find("vv")["Mountpoint"])
