@@ -29,6 +29,7 @@ async def recover(containers: Containers) -> None:
     for container in list(containers.all.values()):
         if container.state is State.REMOVING:
             container.state = State.DEAD
+            containers.save(container)
         if not (container.running or container.state is State.RESTARTING):
             continue
         async with containers.live(container.id).lock:  # an end that is heard meanwhile comes after
@@ -64,8 +65,10 @@ def _record_end(containers: Containers, container: Container, found: Adopted | N
     container.state, container.pid = State.EXITED, 0
     containers.save(container)
     policy = container.host_config["RestartPolicy"]
-    starts = restart.starts_again(policy, container.exit_code, container.restart_count, container.stopped_by_hand)
-    return starts or restart.starts_with_engine(policy, True, container.stopped_by_hand)
+    if restart.starts_again(policy, container.exit_code, container.restart_count, container.stopped_by_hand):
+        return True
+    known = notice is not None and notice.seen
+    return not known and restart.starts_with_engine(policy, True, container.stopped_by_hand)
 
 
 async def _remove_leftovers(containers: Containers, bundles: dict[str, Path], alive: set[str]) -> None:
