@@ -29,6 +29,7 @@ from compose_lite.spec.models.values import (
     Size,
     SshKeys,
     Strings,
+    SwapSize,
     TextMapping,
 )
 
@@ -392,7 +393,7 @@ class Service(Model):
     logging: Logging | None = None
     mem_limit: Size = 0
     mem_reservation: Size = 0
-    memswap_limit: Size = 0
+    memswap_limit: SwapSize = 0
     mem_swappiness: Size = 0
     mac_address: str = ""
     models: dict[str, ServiceModel | None] = DICT

@@ -244,6 +244,8 @@ Duration = Annotated[int, BeforeValidator(_duration), DURATION]
 """Nanoseconds."""
 Size = Annotated[int, BeforeValidator(_size), SIZE]
 """Bytes."""
+SwapSize = Annotated[int, BeforeValidator(lambda value: -1 if value == "-1" else _size(value)), SIZE]
+"""Bytes, or -1 for no limit: also as the text that `config` prints, which Docker Compose prints but does not read."""
 FileMode = Annotated[int, BeforeValidator(_file_mode), MODE]
 AnyText = Annotated[str, BeforeValidator(_text)]
 Strings = Annotated[list[str], BeforeValidator(_strings)]
