@@ -62,7 +62,12 @@ class Build:
         self._trees["context"] = Tree(root, ignore, anonymous=True)
         planner = Planner(file, self._wishes())
         try:
-            target = await self._plan(planner, planner.target)
+            try:
+                target = await self._plan(planner, planner.target)
+            except BuildError:
+                if self.request.check:
+                    self._tell_warnings(file)
+                raise
             self._check_ignored(file, ignore)
             self._tell_warnings(file)
             if self.request.check:
@@ -197,7 +202,7 @@ class Build:
             rows.append({"rule": warning.rule, "says": warning.says, "url": warning.url, "line": warning.span.first,
                          "excerpt": parse.excerpt(file.source, file.file, warning.span.first, warning.span.last)})  # fmt: skip
         if self.request.check:
-            self.host.tell({"check": rows, "fatal": file.fatal})
+            self.host.tell({"check": rows})
             return
         for row in rows:
             text = f"WARN: {row['rule']}: {row['says']} (line {row['line']})"

@@ -187,16 +187,14 @@ class Planner:
 
     def _check_from(self, stage: Stage, expanded: words.Expansion) -> None:
         span = stage.start.line.span
-        for name in sorted(expanded.unset):
+        declared = {name for arg in self.file.globals for name, _ in arg.items}
+        for name in sorted(expanded.unset - declared):
             self.file.warn("UndefinedArgInFrom", f"FROM argument '{name}' is not declared{_hint(name, self.globals)}", span)
-        if "$" not in stage.start.base or expanded.unset:
+        if "$" not in stage.start.base:
             return
         try:
-            by_default = words.expand(stage.start.base, self._defaults, self._rules)
-            if by_default.text:
-                reference.parse(by_default.text)
-                if not by_default.unset:
-                    return
+            reference.parse(words.expand(stage.start.base, self._defaults, self._rules).text)
+            return
         except (BuildError, ImageError):
             pass
         says = f"Default value for ARG {stage.start.base} results in empty or invalid base image name"
@@ -310,7 +308,7 @@ class _Work:
     def _note_unset(self, unset: Iterable[str], line: Line) -> None:
         for name in sorted(unset):
             if name not in _PREDEFINED and name not in self.planner.wishes.args:
-                self.file.warn("UndefinedVar", f"Usage of undefined variable '${name}'{_hint(name, self.env)}", line.span)
+                self.file.warn("UndefinedVar", f"Usage of undefined variable '${name}'{_hint(name, self.env, '$')}", line.span)
 
     def _title(self, line: Line, triggered: bool) -> str:
         """The instruction as it stands there, set variables replaced."""
@@ -629,9 +627,9 @@ def _shown_base(source: Source) -> str:
         return source.name
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
+def _hint(name: str, known: Iterable[str], mark: str = "") -> str:
     found = nearest(name, list(known))
-    return f" (did you mean {found.split(chr(39))[1]}?)" if found else ""
+    return f" (did you mean {mark}{found.split(chr(39))[1]}?)" if found else ""
 
 
 def source_date_epoch(args: Mapping[str, str]) -> int | None:

@@ -67,6 +67,7 @@ async def build(context: Context, path: str, **o: Any) -> int:
             if "errorDetail" in event:
                 failed = event.get("failed") or {"says": event["error"]}
                 report.build("", {"failed": failed})
+                context.out.write(check_report(found)[0])
                 raise BuildFailed("", failed)
             if "check" in event:
                 found.append({"service": "", "warnings": event["check"]})

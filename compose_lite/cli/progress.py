@@ -62,6 +62,9 @@ class Json(Plain):
         for line in text.splitlines():
             self._line({"id": name, "text": line})
 
+    def build(self, service: str, event: Mapping[str, Any]) -> None:
+        self._line({"id": f"Build {service}".rstrip(), **event})
+
     def warn(self, text: str) -> None:
         self._line({"warning": True, "text": text})
 

@@ -46,7 +46,9 @@ class BuildWishes:
 class BuildFailed(ProjectError):
     """A build did not come to its end. The text has the lines of the Dockerfile and the reason, as Docker Compose shows them."""
 
-    def __init__(self, service: str, failed: Mapping[str, Any]) -> None:
+    def __init__(self, service: str, failed: Mapping[str, Any], checked: Sequence[Document] = ()) -> None:
+        """checked: what checks had found before."""
+        self.checked = checked
         excerpt = f"{failed['excerpt']}\n\n" if failed.get("excerpt") else ""
         target = f"target {service}: " if service else ""
         super().__init__("build-failed", f"{excerpt}{target}failed to solve: {failed['says']}", remedy=failed.get("remedy") or None)
@@ -233,7 +235,7 @@ async def _build(
             failed = event.get("failed") or {"says": event["error"]}
             report.build(service.name, {"failed": failed})
             report.event("Image", image, "Error", failed=True)
-            raise BuildFailed(service.name, failed)
+            raise BuildFailed(service.name, failed, found)
         if "check" in event:
             found.append({"service": service.name, "warnings": event["check"], "context": service.build.context if service.build else ""})
         elif "warning" in event:

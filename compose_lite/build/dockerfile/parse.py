@@ -12,7 +12,20 @@ from dataclasses import dataclass, field
 
 from compose_lite.build.dockerfile import instructions as ins
 from compose_lite.build.dockerfile import lines
-from compose_lite.build.dockerfile.instructions import Arg, Command, Copy, Env, Expose, From, Healthcheck, Instruction, Label, Stage, Word
+from compose_lite.build.dockerfile.instructions import (
+    Arg,
+    Command,
+    Copy,
+    Env,
+    Expose,
+    From,
+    Healthcheck,
+    Instruction,
+    Label,
+    Shell,
+    Stage,
+    Word,
+)
 from compose_lite.build.dockerfile.lines import Line, Span
 from compose_lite.errors import BuildError, Place
 
@@ -38,6 +51,7 @@ RULES = {
     "ExposeProtoCasing": "expose-proto-casing",
     "ExposeInvalidFormat": "expose-invalid-format",
 }
+EXPERIMENTAL = frozenset({"CopyIgnoredFile", "InvalidDefinitionDescription"})
 _SECRET = re.compile(r"(?:^|_)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
 _PUBLIC = re.compile(r"(?:_|^)public(?:_|$)", re.IGNORECASE)
 
@@ -68,9 +82,13 @@ class Dockerfile:
     skip: frozenset[str] = frozenset()
     """Rules that `# check=skip=...` silences; `all` for every one."""
     fatal: bool = False
+    experimental: frozenset[str] = frozenset()
+    """Rules that are only looked for where they are asked for (`# check=experimental=...`)."""
 
     def warn(self, rule: str, says: str, span: Span) -> None:
         found = Warning(rule, says, span)
+        if rule in EXPERIMENTAL and not self.experimental & {rule, "all"}:
+            return
         if rule not in self.skip and "all" not in self.skip and found not in self.warnings:
             self.warnings.append(found)
 
@@ -125,11 +143,13 @@ def _place(found: Dockerfile, instruction: Instruction) -> None:
 
 
 def _check_directive(found: Dockerfile, text: str) -> None:
-    """`skip=A,B;error=true`, also `experimental=...`, which changes nothing here."""
+    """`skip=A,B;error=true;experimental=A`."""
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         key, _, value = part.partition("=")
         if key.strip().lower() == "skip":
             found.skip = frozenset(rule.strip() for rule in value.split(","))
+        elif key.strip().lower() == "experimental":
+            found.experimental = frozenset(rule.strip() for rule in value.split(","))
         elif key.strip().lower() == "error":
             found.fatal = value.strip().lower() in ("true", "1")
 
@@ -142,8 +162,11 @@ def _check(found: Dockerfile, all_lines: Iterable[Line]) -> None:
     for stage in found.stages:
         _check_from(found, stage, names)
         _check_repeated(found, stage)
+        shell = False  # who has chosen a shell means it
         for instruction in stage.instructions:
-            _check_one(found, instruction)
+            shell = shell or isinstance(instruction, Shell)
+            if not (shell and isinstance(instruction, Command)):
+                _check_one(found, instruction)
     for arg in found.globals:
         _check_one(found, arg)
     _check_casing(found, list(all_lines))

@@ -12,7 +12,7 @@ from compose_lite.cli.pflag import Command, arguments, flag, option, options
 from compose_lite.cli.progress import progress
 from compose_lite.errors import ProjectError, nearest
 from compose_lite.graph.services import start_order
-from compose_lite.project.builds import BuildWishes, bake_file, build_images
+from compose_lite.project.builds import BuildFailed, BuildWishes, bake_file, build_images
 
 COMMAND = Command(
     "build",
@@ -60,6 +60,9 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
         report.warn("No services to build")
     try:
         found = await build_images(engine, project, wanted, report, wishes)
+    except BuildFailed as error:
+        context.out.write(check_report(error.checked)[0])
+        raise
     finally:
         report.close()
     text, count = check_report(found)
