@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import select
 import signal
@@ -94,6 +95,8 @@ def _run(where: Folders, answer: int) -> None:
     zygote_end.close()
     import compose_lite.engine.main as engine  # what engine and template share is imported before the fork
 
+    gc.collect()
+    gc.freeze()  # a later collection would touch all of it, and so copy it, in both
     alive, engine_alive = os.pipe()
     pid = os.fork()
     if pid == 0:

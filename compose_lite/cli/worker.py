@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,44 +22,58 @@ from compose_lite import handoff
 from compose_lite.cli import main as cli
 from compose_lite.disk import Folders
 
+WARM_SECONDS = 300.0  # without a command; then the template's memory is given back, and the next command starts another
+_PROBE_SECONDS = 5.0
+
 
 def serve(folders: Folders, engine_alive: int | None, ready: Callable[[], object]) -> None:
-    """Until the engine is gone (end of file on engine_alive) and the last worker has ended."""
+    """Until the engine is gone (end of file on engine_alive), the code has changed, or no command came for COMPOSE_LITE_WARM seconds.
+
+    Workers end by themselves, and need no template. engine_alive is None for the template of an engine that another one started.
+    """
+    warm = float(os.environ.get("COMPOSE_LITE_WARM") or WARM_SECONDS)
+    gc.disable()  # what is imported stays; a collection would only touch it, and so copy it from the family's
     cli.import_commands()
     stamp = code_stamp()
     listener = _listen(folders.worker_socket)
+    inode = folders.worker_socket.stat().st_ino
     mount_namespace = os.readlink("/proc/self/ns/mnt")
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    gc.collect()
-    gc.freeze()  # collected objects would be touched, and so copied, in every fork
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a child ended: the kernel reaps
+    gc.freeze()
+    gc.enable()
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ)
     if engine_alive is not None:
         selector.register(engine_alive, selectors.EVENT_READ)
+
+    def accept() -> bool:
+        """One command line; whether this template's code is still what is installed."""
+        client, _ = listener.accept()
+        current = code_stamp() == stamp
+        if os.fork() == 0:
+            selector.close()
+            listener.close()
+            _worker(client, mount_namespace, not current)
+        client.close()
+        return current
+
     ready()
-    stale = False
-    while not stale:
-        for key, _ in selector.select(timeout=5 if engine_alive is None else None):
-            if key.fileobj is listener:
-                client, _address = listener.accept()
-                stale = code_stamp() != stamp
-                if os.fork() == 0:
-                    selector.close()
-                    listener.close()
-                    _worker(client, mount_namespace, stale)
-                client.close()
-            else:
-                stale = True  # the engine is gone: the next command starts a new family
-        _reap()
+    ended, used = False, time.monotonic()
+    while not ended:
+        found = {key.fileobj for key, _ in selector.select(warm if engine_alive is not None else min(warm, _PROBE_SECONDS))}
+        if listener in found:
+            used = time.monotonic()
+            ended = not accept()
+        if engine_alive in found or not (found or folders.engine_socket.exists()):
+            ended = True  # the engine is gone: the next command starts a new family
+        ended = ended or time.monotonic() - used >= warm
     with contextlib.suppress(OSError):
-        if folders.worker_socket.stat().st_ino == os.fstat(listener.fileno()).st_ino or engine_alive is not None:
+        if folders.worker_socket.stat().st_ino == inode:
             folders.worker_socket.unlink()
-    listener.close()
-    while True:  # workers end by themselves
-        try:
-            os.wait()
-        except ChildProcessError:
-            return
+    listener.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:  # who came in the meantime
+            accept()
 
 
 def _listen(path: Path) -> socket.socket:
@@ -82,12 +97,6 @@ def code_stamp() -> int:
             with contextlib.suppress(OSError):
                 newest = max(newest, os.stat(module.__file__).st_mtime_ns)  # type: ignore[arg-type]
     return newest
-
-
-def _reap() -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
 
 
 def _worker(client: socket.socket, mount_namespace: str, stale: bool) -> None:
