@@ -7,21 +7,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from compose_lite.spec.models.resources import Network, Volume
-from compose_lite.spec.models.service import Service
+from compose_lite.spec.models.service import Service, changed
 from compose_lite.spec.render import plain_service, plain_value
 
+NOBODY: Mapping[str, str] = {}
 NOT_COUNTED = ("build", "pull_policy", "scale", "depends_on", "profiles")
 
 
-def service_hash(service: Service) -> str:
-    """64 hexadecimal digits; the label com.docker.compose.config-hash of the service's containers."""
-    what = {key: value for key, value in plain_service(service, "json").items() if key not in NOT_COUNTED}
+def service_hash(service: Service, sharing: Mapping[str, str] = NOBODY) -> str:
+    """64 hexadecimal digits; the label com.docker.compose.config-hash of the service's containers.
+
+    sharing: service -> container. Whose namespaces or volumes are used counts: a new one there is a change here.
+    """
+    what = {key: value for key, value in plain_service(_resolved(service, sharing), "json").items() if key not in NOT_COUNTED}
     if "deploy" in what:
         what["deploy"] = {key: value for key, value in what["deploy"].items() if key != "replicas"}
     return _digest(what)
+
+
+def _resolved(service: Service, sharing: Mapping[str, str]) -> Service:
+    if not sharing:
+        return service
+    fields: dict[str, Any] = {}
+    for attribute in ("network_mode", "ipc", "pid"):
+        name = getattr(service, attribute).removeprefix("service:")
+        if getattr(service, attribute).startswith("service:") and name in sharing:
+            fields[attribute] = f"container:{sharing[name]}"
+    if service.volumes_from:
+        fields["volumes_from"] = [_volumes_from(text, sharing) for text in service.volumes_from]
+    return changed(service, **fields) if fields else service
+
+
+def _volumes_from(text: str, sharing: Mapping[str, str]) -> str:
+    name, _, rest = text.partition(":")
+    return rest if name == "container" else sharing.get(name, text)
 
 
 def network_hash(network: Network) -> str:

@@ -83,7 +83,7 @@ def labels(one: Instance) -> dict[str, str]:
         ids.PROJECT: project.name,
         ids.SERVICE: service.name,
         ids.VERSION: __version__,
-        ids.CONFIG_HASH: service_hash(service),
+        ids.CONFIG_HASH: service_hash(service, one.containers),
         ids.ONEOFF: "True" if one.oneoff else "False",
         ids.WORKING_DIR: project.working_dir,
         ids.CONFIG_FILES: ",".join(project.compose_files),

@@ -59,7 +59,7 @@ class Converging:
     before_start: Callable[[str, str], Awaitable[None]] | None = None  # (service, container id): attach to what starts
     ids: dict[str, str] = field(default_factory=dict)  # container name -> id
     started: set[str] = field(default_factory=set)
-    by_service: dict[str, list[str]] = field(default_factory=dict)
+    by_service: dict[str, dict[int, str]] = field(default_factory=dict)  # service -> number -> container id
 
     async def run(self, plan: Plan, parallel: int = -1) -> None:
         """Raises the first error of a step."""
@@ -68,7 +68,7 @@ class Converging:
         for container in self.snapshot.containers:
             self.ids[container.name] = container.id
             if not container.oneoff:
-                self.by_service.setdefault(container.service, []).append(container.id)
+                self.by_service.setdefault(container.service, {})[container.number] = container.id
         done = [anyio.Event() for _ in plan.steps]
         limit = anyio.CapacityLimiter(parallel if parallel > 0 else 64)
 
@@ -112,6 +112,9 @@ class Converging:
                 await self._ignoring_missing(self.engine.remove(id, force=True))
                 self.report.event("Container", name, "Removed", done=True)
                 self.ids.pop(name, None)
+                for numbers in self.by_service.values():
+                    for number in [n for n, other in numbers.items() if other == id]:
+                        del numbers[number]
             case StartContainer():
                 await self._start(step)
             case AwaitCondition():
@@ -147,14 +150,12 @@ class Converging:
         await self._ignoring_missing(self.engine.stop(step.replaces, timeout=grace(service, self.timeout)))
         await self._ignoring_missing(self.engine.remove(step.replaces, force=True))
         await self.engine.rename(made, step.name)
-        with suppress(ValueError):
-            self.by_service.get(step.service, []).remove(step.replaces)
         self.ids[step.name] = made
         self.report.event("Container", step.name, "Recreated", done=True)
 
     async def _make(self, step: CreateContainer, name: str, inherited: tuple[tuple[str, str], ...]) -> str:
         service = self.project.services[step.service]
-        sharing = {other: ids[0] for other, ids in self.by_service.items() if ids}
+        sharing = {other: ids[min(ids)] for other, ids in self.by_service.items() if ids}
         instance = Instance(
             self.project,
             service,
@@ -170,7 +171,7 @@ class Converging:
             self.report.warn(f"{step.name}: {warning}")
         id = str(answer["Id"])
         await inject(self.engine, id, injected_files(instance))
-        self.by_service.setdefault(step.service, []).append(id)
+        self.by_service.setdefault(step.service, {})[step.number] = id
         return id
 
     async def _anonymous_volumes(self, step: CreateContainer) -> tuple[tuple[str, str], ...]:

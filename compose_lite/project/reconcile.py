@@ -71,10 +71,11 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
         service = project.services[name]
         if service.provider is not None:
             continue
-        outside = [f"shares with {other}, which is recreated" for other in _shares(service) if other in replaced]
+        outside = [f"shares with {other}, which is recreated" for other in _shares(service) if other in replaced or created.get(other)]
         outside += [f"network {project.networks[key].name} is recreated" for key in service.networks if key in moved]
+        restarts = any(d.restart and o in replaced for o, d in needs(service).items())
         created[name], instances[name] = _containers(
-            project, service, left, wishes, plan, [*ground, *_flat(created, _shares(service))], outside
+            project, service, left, wishes, plan, [*ground, *_flat(created, _shares(service))], outside, restarts
         )
         steps = [plan.steps[n - 1].step for n in created[name]]
         if any(isinstance(step, CreateContainer) and step.replaces for step in steps):
@@ -260,7 +261,14 @@ def _orphans(project: Project, snapshot: Snapshot, wishes: Wishes, plan: Plan) -
 
 
 def _containers(
-    project: Project, service: Service, snapshot: Snapshot, wishes: Wishes, plan: Plan, ground: list[int], outside: Sequence[str]
+    project: Project,
+    service: Service,
+    snapshot: Snapshot,
+    wishes: Wishes,
+    plan: Plan,
+    ground: list[int],
+    outside: Sequence[str],
+    restarts: bool,
 ) -> tuple[list[int], list[tuple[str, str, bool]]]:
     """Create, recreate, keep and remove steps of one service; (their numbers, the instances that will be there).
 
@@ -290,7 +298,7 @@ def _containers(
             there.append((name, "", False))
         else:
             there.append((container.name, container.id, container.running))
-            if container.running or not wishes.start:
+            if (container.running and not restarts) or not wishes.start:
                 plan.add(Keep(service.name, container.name, container.id))
     number = max((c.number for c in kept), default=0)
     for _ in range(wanted - len(kept)):
@@ -301,6 +309,14 @@ def _containers(
     return steps, there
 
 
+def sharing_of(snapshot: Snapshot) -> dict[str, str]:
+    """service -> the container whose namespaces and volumes others use."""
+    found: dict[str, str] = {}
+    for container in sorted((c for c in snapshot.containers if not c.oneoff), key=lambda c: (c.number, c.name)):
+        found.setdefault(container.service, container.id)
+    return found
+
+
 def _difference(container: Seen, project: Project, service: Service, snapshot: Snapshot, wishes: Wishes, outside: Sequence[str]) -> str:
     """Why the container must be made anew; empty if it need not be."""
     if wishes.no_recreate:
@@ -309,7 +325,7 @@ def _difference(container: Seen, project: Project, service: Service, snapshot: S
         return "forced"
     if wishes.always_recreate_deps and wishes.services and service.name not in wishes.services:
         return "forced"
-    if container.config_hash != service_hash(service):
+    if container.config_hash != service_hash(service, sharing_of(snapshot)):
         return "configuration changed"
     wanted = wishes.images.get(service.name)
     if wanted and container.labels.get(ids.IMAGE, container.image_id) not in (wanted, ""):

@@ -25,7 +25,7 @@ from compose_lite.project.plan import (
     StartContainer,
     StopContainer,
 )
-from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile
+from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile, sharing_of
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.resources import Network, Volume
 from compose_lite.spec.models.service import Dependency, Provider, Service, VolumeMount, changed
@@ -67,7 +67,8 @@ def applied(project: Project, before: Snapshot, plan: Plan) -> Snapshot:
                 if old:
                     del containers[old]
                 names[name] = f"{name}#{number}"
-                containers[names[name]] = seen(project.services[who], index, names[name], "created", networks, project)
+                sharing = sharing_of(Snapshot(tuple(containers.values())))
+                containers[names[name]] = seen(project.services[who], index, names[name], "created", networks, project, sharing)
             case StopContainer(id):
                 containers[id] = with_state(containers[id], "exited")
             case RemoveContainer(id):
@@ -78,10 +79,12 @@ def applied(project: Project, before: Snapshot, plan: Plan) -> Snapshot:
     return Snapshot(tuple(containers.values()), networks, volumes)
 
 
-def seen(service: Service, number: int, id: str, state: str, networks: Mapping[str, Any], project: Project) -> Seen:
+def seen(
+    service: Service, number: int, id: str, state: str, networks: Mapping[str, Any], project: Project, sharing: Mapping[str, str]
+) -> Seen:
     joined = {project.networks[k].name: {"NetworkID": networks[project.networks[k].name]["Id"]} for k in service.networks}
     mounts = [{"Name": project.volumes[v.source].name} for v in service.volumes]
-    labels = {ids.CONFIG_HASH: service_hash(service), ids.ONEOFF: "False"}
+    labels = {ids.CONFIG_HASH: service_hash(service, sharing), ids.ONEOFF: "False"}
     document = {"NetworkSettings": {"Networks": joined}, "Mounts": mounts}
     name = service.container_name or f"p-{service.name}-{number}"
     return Seen(id, name, service.name, number, state, "", 0, "i", "", labels, document)
@@ -186,6 +189,12 @@ def test_what_shares_a_namespace_follows_its_owner() -> None:
     old = up(project(owner, guest))[1]
     plan, _ = up(project(changed(owner, image="j"), guest), old)
     assert "recreate container p-guest-1: shares with owner, which is recreated" in str(plan)
+    gone = Snapshot(tuple(c for c in old.containers if c.service != "owner"), old.networks, {})
+    plan, after = up(project(owner, guest), gone)
+    assert "recreate container p-guest-1" in str(plan)
+    assert not up(project(owner, guest), after)[0].changes
+    alone = up(project(changed(owner, image="j"), guest), old, services=("owner",), no_deps=True)[1]
+    assert "recreate container p-guest-1: configuration changed" in str(up(project(changed(owner, image="j"), guest), alone)[0])
 
 
 def test_a_dependency_that_is_recreated_restarts_who_says_so() -> None:

@@ -35,6 +35,9 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
     if rmi not in (None, "local", "all"):
         raise UsageError("rmi", f'invalid value for --rmi: "{rmi}"', remedy="Say local or all.")
     project, name = context.load_or_name(services)
+    if project is not None and services and not any(s in project.all_services() for s in services):
+        context.err.write(f'Any of the services [{" ".join(services)}] not running in project "{name}"\n')
+        return
     engine, report = await context.engine(), progress(context)
     orphans = remove_orphans or context.environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true")
     mine = await containers_of(engine, name, oneoff=None if orphans else False)
@@ -49,9 +52,9 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
         if project is not None and not context.options.dry_run:
             wanted = [s for s in project.services.values() if not services or s.name in services]
             await withdrawn(project, wanted, report, context.environ)
-        await _remove_networks(engine, report, project, name, services)
+        await _remove_networks(engine, report, project, name, services, everything=orphans)
         if volumes:
-            await _remove_volumes(engine, report, project, name, services)
+            await _remove_volumes(engine, report, project, name, services, everything=orphans)
         if rmi:
             await _remove_images(engine, report, project, name, mine, rmi, services)
     finally:
@@ -83,9 +86,11 @@ async def _remove_container(engine: DockerEngine, report: Plain, container: Seen
     report.event("Container", container.name, "Removed", done=True)
 
 
-async def _remove_networks(engine: DockerEngine, report: Plain, project: Any, name: str, services: Sequence[str]) -> None:
-    """All of the project's, or those of the named services; what somebody is still on stays."""
-    used = {key for s in services for key in project.all_services()[s].networks} if project and services else None
+async def _remove_networks(engine: DockerEngine, report: Plain, project: Any, name: str, services: Sequence[str], everything: bool) -> None:
+    """Those that the file declares (or that the named services use), all without a file; what somebody is still on stays."""
+    used = set(project.networks) if project and not everything else None
+    if project and services:
+        used = {key for s in services if s in project.all_services() for key in project.all_services()[s].networks}
     for network in await engine.networks(filters=project_filter(name)):
         if used is not None and (network.get("Labels") or {}).get(ids.NETWORK) not in used:
             continue
@@ -102,9 +107,11 @@ async def _remove_networks(engine: DockerEngine, report: Plain, project: Any, na
         report.event("Network", network["Name"], "Removed", done=True)
 
 
-async def _remove_volumes(engine: DockerEngine, report: Plain, project: Any, name: str, services: Sequence[str]) -> None:
+async def _remove_volumes(engine: DockerEngine, report: Plain, project: Any, name: str, services: Sequence[str], everything: bool) -> None:
     external = {v.name for v in project.volumes.values() if v.external} if project else set()
-    used = {m.source for s in services for m in project.services[s].volumes} if project and services else None
+    used = set(project.volumes) if project and not everything else None
+    if project and services:
+        used = {m.source for s in services if s in project.all_services() for m in project.all_services()[s].volumes}
     for volume in await engine.volumes(filters=project_filter(name)):
         key = (volume.get("Labels") or {}).get(ids.VOLUME, "")
         if volume["Name"] in external or (used is not None and key not in used):

@@ -82,7 +82,7 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     slug = secrets.token_hex(32)
     name = o["name"] or wanted.container_name or f"{project.name}-{service}-run-{slug[:12]}"
     terminal = wanted.tty
-    sharing = {c.service: c.id for c in await containers_of(engine, project.name, all=True)}
+    sharing = {c.service: c.id for c in reversed(await containers_of(engine, project.name, all=True))}
     instance = Instance(
         project, wanted, 1, name, images.get(service, ""), sharing, oneoff=slug, read=lambda p: (Path(project.working_dir) / p).read_text()
     )
