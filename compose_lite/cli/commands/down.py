@@ -141,15 +141,16 @@ async def _remove_images(
     if project is None:
         wanted |= {c.image for c in containers if which == "all" or c.image.startswith(f"{name}-")}
     for image in sorted(wanted):
-        report.event("Image", image, "Removing")
+        shown = image if ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
+        report.event("Image", shown, "Removing")
         try:
             await engine.remove_image(image)
         except ApiError as error:
             if error.http_status == 409:
-                report.event("Image", image, "Resource is still in use", done=True)
+                report.event("Image", shown, "Resource is still in use", done=True)
                 continue
             if error.http_status != 404:
                 raise
-            report.event("Image", image, "Warning: No resource found to remove", done=True)
+            report.event("Image", shown, "Warning: No resource found to remove", done=True)
             continue
-        report.event("Image", image, "Removed", done=True)
+        report.event("Image", shown, "Removed", done=True)
