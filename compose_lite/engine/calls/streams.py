@@ -139,6 +139,7 @@ async def exec_start(rooms: Rooms, request: Request) -> Any:
     tty = bool(one.body.get("Tty"))
     stdin = bool(one.body.get("AttachStdin"))
     rooms.execs.check(one)
+    rooms.execs.process(one.container, one.body)  # a user who is not there is an answer, not output
     # First the head, then the start, as with Docker: some clients lose what comes together with the head.
     duplex = await request.hijack(RAW if tty or request.version < (1, 42) else MULTIPLEXED)
     try:
