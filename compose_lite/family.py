@@ -28,7 +28,7 @@ from compose_lite.errors import Error
 from compose_lite.linux import cgroups
 
 READY = b"ready"
-START_SECONDS = 20.0
+START_SECONDS = 60.0  # emulated machines are slow
 
 
 def start(env: dict[str, str] | None = None) -> str | None:

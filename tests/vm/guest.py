@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from compileall import compile_dir
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -137,7 +138,7 @@ def make_disk(scratch: Path, base: Path, modules: Path, shared: list[Path], comm
     shutil.copytree(SOURCE, tree / "src", ignore=ignore, symlinks=True)
     for folder in shared:
         shutil.copytree(folder, tree / "share" / folder.name, ignore=ignore, symlinks=True)
-    packages_into(tree / "packages")
+    packages_into(tree)
     shim = tree / "usr/local/bin/compose-lite"
     shim.write_text('#!/bin/sh\nPYTHONPATH=/src:/packages exec python3 -m compose_lite "$@"\n')
     shim.chmod(0o755)
@@ -152,12 +153,14 @@ def make_disk(scratch: Path, base: Path, modules: Path, shared: list[Path], comm
     return disk
 
 
-def packages_into(target: Path) -> None:
-    """Our dependencies for the guest's Python 3.11: this interpreter's own when it is one, else from pip."""
+def packages_into(tree: Path) -> None:
+    """Our dependencies, for the guest's Python 3.11: this interpreter's own when it is one, else from pip."""
+    target = tree / "packages"
     if sys.version_info[:2] == (3, 11):
         import sysconfig
 
-        shutil.copytree(sysconfig.get_path("purelib"), target, ignore=shutil.ignore_patterns("__pycache__", "mypy*", "ruff*"))
+        shutil.copytree(sysconfig.get_path("purelib"), target, ignore=shutil.ignore_patterns("mypy*", "ruff*"))
+        compile_dir(tree / "src/compose_lite", quiet=1, stripdir=str(tree))  # emulated, the guest would take a minute for it
         return
     pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), "--python-version", "3.11", "--only-binary=:all:"]
     subprocess.run([*pip, f"{SOURCE}[test]"], check=True)
