@@ -11,9 +11,10 @@ import shutil
 from pathlib import Path
 
 from compose_lite.engine import restart
-from compose_lite.engine.containers import STATUS_UNKNOWN, Containers, cleaning
+from compose_lite.engine.containers import Containers
 from compose_lite.engine.lifecycle import State
 from compose_lite.engine.record import Container
+from compose_lite.engine.runs import STATUS_UNKNOWN, cleaning
 from compose_lite.errors import Error
 from compose_lite.linux import pidfd
 from compose_lite.runtime.client import UNKNOWN, Adopted

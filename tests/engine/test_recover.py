@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from compose_lite.disk import Folders
-from compose_lite.engine import containers as room
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import State
 from compose_lite.engine.recover import recover
+from compose_lite.engine.runs import STATUS_UNKNOWN
 from compose_lite.engine.store import Store
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import pidfd
@@ -93,9 +93,9 @@ def test_it_runs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (State.RUNNING, ended(4), "on-failure", 4, "", True),
         (State.RUNNING, ended(0), "on-failure", 0, "", False),
         (State.RUNNING, ended(0), "unless-stopped", 0, "", True),
-        (State.PAUSED, None, "no", 255, room.STATUS_UNKNOWN, False),
-        (State.RUNNING, None, "always", 255, room.STATUS_UNKNOWN, True),
-        (State.RUNNING, ended(255, seen=False), "no", 255, room.STATUS_UNKNOWN, False),
+        (State.PAUSED, None, "no", 255, STATUS_UNKNOWN, False),
+        (State.RUNNING, None, "always", 255, STATUS_UNKNOWN, True),
+        (State.RUNNING, ended(255, seen=False), "no", 255, STATUS_UNKNOWN, False),
         (State.RESTARTING, None, "always", 3, "", True),
     ],
 )

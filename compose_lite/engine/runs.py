@@ -1,0 +1,462 @@
+"""The runs of containers: start, end, stop, kill, restart, pause, health; who waits for what of them.
+
+One lock a container orders what changes it; everything is in the store before it is told. Decisions are elsewhere (lifecycle.py,
+restart.py, health.py, ociconfig.py). It must never leave a half-started container: what a failed start made is taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compose_lite.disk import Folders
+from compose_lite.engine import creation, defaults, health, restart
+from compose_lite.engine.events import Bus
+from compose_lite.engine.lifecycle import Event, State, next_state
+from compose_lite.engine.networks import Networks
+from compose_lite.engine.preparation import Preparation
+from compose_lite.engine.record import Container
+from compose_lite.engine.seats import Seats
+from compose_lite.engine.store import Store
+from compose_lite.engine.volumes import Volumes
+from compose_lite.errors import EngineError, Error
+from compose_lite.image.store import ImageStore
+from compose_lite.linux import pidfd
+from compose_lite.runtime.client import Attachment, ExitNotice, Runtime, StartFailed
+
+Document = dict[str, Any]
+STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
+log = logging.getLogger("compose_lite.engine")
+_START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
+
+
+@dataclass(slots=True)
+class Live:
+    """What belongs to a container only while this engine lives."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    starting: bool = False
+    early_exit: ExitNotice | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is not running
+    waiters: list[tuple[str, asyncio.Future[int]]] = field(default_factory=list)  # condition, status
+    attachers: list[tuple[bool, asyncio.Future[Attachment]]] = field(default_factory=list)  # wants stdin
+    again: asyncio.Task[None] | None = None
+    settling: asyncio.Task[None] | None = None  # its end is recorded, its leftovers are being removed
+    wait_before: float = 0.0
+    health: asyncio.Task[None] | None = None
+    restarting_by_hand: bool = False
+    execs: set[str] = field(default_factory=set)
+
+
+@contextlib.contextmanager
+def cleaning(container: Container, what: str) -> Iterator[None]:
+    """A step of a clean-up: what fails does not keep the next one from its turn, but is in the engine's log."""
+    try:
+        yield
+    except Exception:
+        log.exception("clean-up of container %s: %s", container.short, what)
+
+
+class Runs:
+    """The records of all containers and what runs of them; engine/containers.py adds how records come and go."""
+
+    def __init__(self, store: Store, folders: Folders, images: ImageStore, bus: Bus) -> None:
+        self.store, self.folders, self.images, self.bus = store, folders, images, bus
+        self.all: dict[str, Container] = {c.id: c for c in store.containers()}
+        self._names = {c.name: c.id for c in self.all.values()}
+        self._live: dict[str, Live] = {}
+        self.volumes = Volumes(store, folders, bus, self.all)
+        self.networks: Networks
+        self.runtime: Runtime
+        self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
+        self._background: set[asyncio.Task[Any]] = set()
+        self.preparation = Preparation(folders, self.volumes, self.find)
+
+    @property
+    def seats(self) -> Seats:
+        return self.preparation.seats
+
+    # finding
+
+    def live(self, id: str) -> Live:
+        return self._live.setdefault(id, Live())
+
+    def find(self, reference: str) -> Container:
+        """By id, name or the start of an id. 404 in Docker's words."""
+        found = self.all.get(reference) or self.all.get(self._names.get(reference.removeprefix("/"), ""))
+        if found:
+            return found
+        hits = [c for i, c in self.all.items() if reference and i.startswith(reference)]
+        if len(hits) > 1:
+            raise EngineError(f"multiple IDs found with provided prefix: {reference}", http_status=400)
+        if not hits:
+            raise EngineError(f"No such container: {reference}", http_status=404)
+        return hits[0]
+
+    def emit(self, container: Container, action: str, **more: str) -> None:
+        self.bus.publish("container", action, container.id, {**container.labels, "image": container.image, "name": container.name, **more})
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def save(self, container: Container) -> None:
+        self.store.put_facts(container)
+
+    @property
+    def busy(self) -> bool:
+        return any(c.running or c.state is State.RESTARTING for c in self.all.values())
+
+    # start
+
+    async def start(self, container: Container) -> bool:
+        """False when it runs already."""
+        live = self.live(container.id)
+        async with live.lock:
+            try:
+                next_state(container.state, Event.START, container.id, container.name)
+            except EngineError as error:
+                if error.http_status == 304:
+                    return False
+                raise
+            self._call_off(live)
+            container.stopped_by_hand = False
+            container.restart_count = 0
+            live.wait_before = 0.0
+            await self._launch(container, live)
+        return True
+
+    async def _launch(self, container: Container, live: Live) -> None:
+        """From the record to a running process. What a failure leaves is taken back."""
+        await self._settled(live)
+        live.starting, live.early_exit = True, None
+        try:
+            await self._bear(container, live)
+        except BaseException as error:
+            await self._take_back(container, live, error)
+            if isinstance(error, StartFailed):
+                raise EngineError(
+                    container.error, http_status=400 if error.exit_status in (126, 127) else 500, code="container-start"
+                ) from error
+            if isinstance(error, EngineError) and error.http_status == 404:
+                raise EngineError(container.error, http_status=404) from error
+            raise
+        finally:
+            live.starting = False
+        container.state = next_state(container.state, Event.START, container.id, container.name)
+        container.started, container.exit_code, container.error, container.oom_killed = time.time_ns(), 0, "", False
+        container.started_once, container.boot = True, pidfd.boot_id()
+        check = health.check_of(container.config)
+        container.health = health.fresh() if check else None
+        live.ended.clear()
+        self.save(container)
+        self.emit(container, "start")
+        if check:
+            live.health = self.background(self._watch_health(container, check))
+        if live.early_exit:
+            notice, live.early_exit = live.early_exit, None
+            self._ended(container, notice)
+
+    async def _bear(self, container: Container, live: Live) -> None:
+        sandbox = await self._network(container)
+        owner = self.preparation.owner(container)
+        if owner is not container:  # a shared network has one host name
+            container.config = {**container.config, **{key: owner.config.get(key) or "" for key in ("Hostname", "Domainname")}}
+            self.store.put_container(container)
+        prepare, own_network = self.preparation.launch, sandbox is not None
+        launch = await asyncio.to_thread(prepare, container, own_network) if container.mounts else prepare(container, own_network)
+        fds: dict[str, int] = {}
+        if sandbox is not None:
+            fds["netns"] = sandbox.netns
+            if not str(container.host_config["NetworkMode"]).startswith("container:"):
+                fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
+        self.preparation.write_network_files(container)
+        created = await self.runtime.create(launch, fds)
+        container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
+        await self.seats.connect(container)
+        self.preparation.write_network_files(container)
+        for wants_stdin, future in live.attachers:
+            if not future.done():
+                future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))
+        live.attachers.clear()
+        await self.runtime.start(container.id)
+
+    async def _network(self, container: Container) -> Any:
+        try:
+            return await self.seats.sandbox(container)
+        except EngineError as error:
+            shared = str(container.host_config["NetworkMode"]).startswith("container:")
+            prefix = "joining network namespace of container: " if shared else "failed to set up container networking: "
+            says = error.says if error.says.startswith(("failed to", "cannot join")) else prefix + error.says
+            raise EngineError(says, http_status=error.http_status, code=error.code, remedy=error.remedy) from error
+
+    async def _take_back(self, container: Container, live: Live, error: BaseException) -> None:
+        if isinstance(error, StartFailed):
+            container.exit_code, container.error = error.exit_status, _START_FAILED + error.says
+        else:
+            container.exit_code = 128
+            container.error = error.says if isinstance(error, Error) else str(error)
+        live.early_exit = None
+        container.pid = container.start_time = 0
+        with cleaning(container, "processes"):
+            await self.runtime.delete(container.id, self.folders.bundle(container.id))
+        with cleaning(container, "network"):
+            await self.seats.disconnect(container, keep_sandbox=False)
+        with cleaning(container, "shared memory"):
+            self.preparation.release(container)
+        for _, future in live.attachers:
+            if not future.done():
+                future.cancel()
+        live.attachers.clear()
+        container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
+        self.save(container)
+        self._wake(live, ("next-exit", "not-running"), container.exit_code)
+        if container.host_config["AutoRemove"]:
+            self.background(self._auto_remove(container))
+
+    # the end
+
+    def heard_exit(self, notice: ExitNotice) -> None:
+        """From the runtime: a container's process has ended."""
+        container = self.all.get(notice.id)
+        if container is None:
+            return
+        live = self.live(container.id)
+        if live.starting:
+            live.early_exit = notice
+        else:
+            self._ended(container, notice)
+
+    def _ended(self, container: Container, notice: ExitNotice) -> None:
+        """Recorded in one go, so that no change of state comes between; what is next on it waits for `settling`."""
+        live = self.live(container.id)
+        if not container.running:
+            return
+        if live.health:
+            live.health.cancel()
+            live.health = None
+        ran_for = max(0.0, (notice.at_ns - container.started) / 1e9)
+        policy = container.host_config["RestartPolicy"]
+        again = restart.starts_again(policy, notice.status, container.restart_count, container.stopped_by_hand)
+        container.exit_code, container.oom_killed, container.finished = notice.status, notice.oom_killed, notice.at_ns
+        container.error = "" if notice.seen else STATUS_UNKNOWN
+        container.pid = container.start_time = 0
+        event = Event.EXIT_AGAIN if again else Event.EXIT
+        container.state = next_state(container.state, event, container.id, container.name)
+        self.save(container)
+        live.ended.set()
+        live.settling = self.background(self._settle(container, live, again, ran_for))
+
+    async def _settle(self, container: Container, live: Live, again: bool, ran_for: float) -> None:
+        """Its leftovers go, then those who wait for its end are told."""
+        status = container.exit_code
+        with cleaning(container, "network"):
+            await self.seats.disconnect(container, keep_sandbox=again or live.restarting_by_hand)
+        with cleaning(container, "processes"):
+            await self.runtime.delete(container.id, self.folders.bundle(container.id))
+        with cleaning(container, "shared memory"):
+            self.preparation.release(container)
+        self.emit(container, "die", exitCode=str(status), execDuration=str(int(ran_for)))
+        self._wake(live, ("next-exit",) if again else ("next-exit", "not-running"), status)
+        if again and container.state is State.RESTARTING:
+            live.wait_before = restart.next_wait(live.wait_before, ran_for)
+            live.again = self.background(self._start_again(container, live, live.wait_before))
+        elif container.host_config["AutoRemove"] and not live.restarting_by_hand:
+            self.background(self._auto_remove(container))
+
+    async def _start_again(self, container: Container, live: Live, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        async with live.lock:
+            if container.state is not State.RESTARTING:
+                return
+            live.again = None
+            container.restart_count += 1
+            try:
+                await self._launch(container, live)
+            except (Error, OSError):
+                return
+            self.save(container)
+
+    def _call_off(self, live: Live) -> None:
+        if live.again:
+            live.again.cancel()
+            live.again = None
+
+    async def remove(self, container: Container, *, force: bool = False, volumes: bool = False) -> None:
+        raise NotImplementedError
+
+    async def _auto_remove(self, container: Container) -> None:
+        with contextlib.suppress(EngineError):
+            await self.remove(container, volumes=True)
+
+    def hosts_changed(self, container: Any) -> None:
+        """A network was joined or left while it runs."""
+        self.preparation.write_network_files(container)
+        self.save(container)
+
+    def _wake(self, live: Live, conditions: Sequence[str], status: int) -> None:
+        for condition, future in live.waiters:
+            if condition in conditions and not future.done():
+                future.set_result(status)
+        live.waiters = [(c, f) for c, f in live.waiters if not f.done()]
+
+    def waiter(self, container: Container, condition: str) -> asyncio.Future[int]:
+        """The exit status, when the condition is met."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        idle = not container.running and container.state is not State.RESTARTING
+        if condition == "not-running" and idle:
+            future.set_result(container.exit_code)
+        else:
+            self.live(container.id).waiters.append((condition, future))
+        return future
+
+    # stop, kill, restart
+
+    async def stop(self, container: Container, seconds: int | None = None, wish: str = "") -> bool:
+        """False when it did not run."""
+        live = self.live(container.id)
+        async with live.lock:
+            return await self._stop(container, live, seconds, wish)
+
+    async def _stop(self, container: Container, live: Live, seconds: int | None, wish: str) -> bool:
+        if container.state is State.RESTARTING:
+            self._call_off(live)
+            container.stopped_by_hand = True
+            container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
+            await self._settled(live)
+            with cleaning(container, "network"):
+                await self.seats.disconnect(container, keep_sandbox=live.restarting_by_hand)
+            self.save(container)
+            self._wake(live, ("not-running", "next-exit"), container.exit_code)
+            self.emit(container, "stop")
+            return True
+        if not container.running:
+            return False
+        number = creation.signal_number(wish or container.config.get("StopSignal") or defaults.STOP_SIGNAL)
+        stop_timeout = container.config.get("StopTimeout")
+        grace = seconds if seconds is not None else stop_timeout if stop_timeout is not None else defaults.STOP_TIMEOUT
+        container.stopped_by_hand = True
+        self.save(container)
+        self._signal(container, number)
+        if container.state is State.PAUSED:
+            await self._thaw(container)
+        if not await self._end_of(live, None if grace < 0 else grace):
+            self._signal(container, 9)
+            await self._end_of(live, 10)
+        await self._settled(live)
+        self.emit(container, "stop")
+        return True
+
+    def _signal(self, container: Container, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.runtime.kill(container.id, number)
+        self.emit(container, "kill", signal=str(number))
+
+    async def _end_of(self, live: Live, seconds: float | None) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await live.ended.wait()
+            return True
+        except TimeoutError:
+            return False
+
+    async def _settled(self, live: Live) -> None:
+        """Until the leftovers of its last run are gone."""
+        if live.settling:
+            await asyncio.shield(live.settling)
+
+    async def kill(self, container: Container, wish: str = "") -> None:
+        number = creation.signal_number(wish or "SIGKILL")
+        next_state(container.state, Event.KILL, container.id, container.name)
+        stop = creation.signal_number(container.config.get("StopSignal") or defaults.STOP_SIGNAL)
+        if number in (9, stop):
+            container.stopped_by_hand = True
+            self.save(container)
+        self._signal(container, number)
+        if number == 9:
+            if container.state is State.PAUSED:
+                await self._thaw(container)
+            live = self.live(container.id)
+            await self._end_of(live, 10)
+            await self._settled(live)
+
+    async def restart(self, container: Container, seconds: int | None = None, wish: str = "") -> None:
+        live = self.live(container.id)
+        async with live.lock:
+            live.restarting_by_hand = True
+            try:
+                await self._stop(container, live, seconds, wish)
+                container.stopped_by_hand = False
+                container.restart_count = 0
+                await self._launch(container, live)
+            finally:
+                live.restarting_by_hand = False
+            self.emit(container, "restart")
+
+    async def pause(self, container: Container) -> None:
+        async with self.live(container.id).lock:
+            next_state(container.state, Event.PAUSE, container.id, container.name)
+            group = self.runtime.group(container.id)
+            try:
+                group.freeze(True)
+            except OSError as error:
+                raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from error
+            for _ in range(500):
+                if group.frozen() or not container.running:
+                    break
+                await asyncio.sleep(0.002)
+            container.state = next_state(container.state, Event.PAUSE, container.id, container.name)  # it may have ended meanwhile
+            self.save(container)
+            self.emit(container, "pause")
+
+    async def unpause(self, container: Container) -> None:
+        async with self.live(container.id).lock:
+            await self._thaw(container)
+
+    async def _thaw(self, container: Container) -> None:
+        state = next_state(container.state, Event.UNPAUSE, container.id, container.name)
+        self.runtime.group(container.id).freeze(False)
+        container.state = state
+        self.save(container)
+        self.emit(container, "unpause")
+
+    # health
+
+    async def _watch_health(self, container: Container, check: health.Check) -> None:
+        def get() -> Document:
+            return container.health or health.fresh()
+
+        def put(found: Document) -> None:
+            before = get()["Status"]
+            container.health = found
+            self.save(container)
+            if found["Status"] != before:
+                self.emit(container, f"health_status: {found['Status']}")
+
+        async def probe(one: health.Check) -> tuple[int, bytes]:
+            return await self.probe(container, one)
+
+        await health.watch(check, probe, get, put)
+
+    def resume_health(self, container: Container) -> None:
+        """After an engine's restart."""
+        check = health.check_of(container.config)
+        if check and container.running:
+            self.live(container.id).health = self.background(self._watch_health(container, check))
+
+    # attach
+
+    async def attach(self, container: Container, *, stdin: bool) -> Attachment:
+        """The stream of a running container, or of the next start of one that does not run."""
+        if container.running:
+            return await self.runtime.attach(container.id, stdin=stdin)
+        future: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
+        self.live(container.id).attachers.append((stdin, future))
+        return await future
