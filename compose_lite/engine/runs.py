@@ -406,6 +406,9 @@ class Runs:
             group = self.runtime.group(container.id)
             try:
                 group.freeze(True)
+            except FileNotFoundError as error:
+                says = f"cannot pause container {container.id}: it has no cgroup with a freezer"
+                raise EngineError(says, remedy="As an ordinary user pausing needs a delegated cgroup: see docs/rootless.md.") from error
             except OSError as error:
                 raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from error
             for _ in range(500):

@@ -61,7 +61,10 @@ def stats(containers: Containers, container: Container, before: Document | None)
         **head,
         "preread": (before or {}).get("x-read", "0001-01-01T00:00:00Z"),
         "num_procs": 0,
-        "pids_stats": {"current": found["pids"]["current"], **({"limit": found["pids"]["limit"]} if found["pids"]["limit"] else {})},
+        "pids_stats": {
+            "current": found["pids"]["current"] or len(processes(containers, container)),
+            **({"limit": found["pids"]["limit"]} if found["pids"]["limit"] else {}),
+        },
         "cpu_stats": {k: v for k, v in sample.items() if k != "x-read"},
         "precpu_stats": {k: v for k, v in (before or nothing).items() if k != "x-read"},
         "memory_stats": {"usage": memory["usage"], "stats": memory["stat"], "limit": limit},
@@ -137,6 +140,22 @@ _AUX = ("USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TTY", "STAT", "START", "TI
 _COLUMNS = {"pcpu": "%CPU", "pmem": "%MEM", "args": "COMMAND", "cmd": "CMD", "user": "USER", "uid": "UID", "etime": "TIME", "state": "STAT"}
 
 
+def processes(containers: Containers, container: Container) -> list[int]:
+    """Its processes: those of its cgroup; where it has none (rootless without delegation), those of its pid namespace."""
+    found = containers.runtime.group(container.id).processes()
+    if found or container.host_config.get("PidMode"):
+        return found or [container.pid]
+    own = _pid_namespace(container.pid)
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and own and _pid_namespace(int(name)) == own)
+
+
+def _pid_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
 def top(containers: Containers, container: Container, arguments: str) -> Document:
     if not container.running:
         raise EngineError(f"container {container.id} is not running", http_status=409)
@@ -145,7 +164,7 @@ def top(containers: Containers, container: Container, arguments: str) -> Documen
         words = arguments.split("-o", 1)[1].replace(",", " ").split()
         titles = [_COLUMNS.get(word.lower(), word.upper()) for word in words]
     rows = []
-    for pid in containers.runtime.group(container.id).processes():
+    for pid in processes(containers, container):
         found = _process(pid)
         if found:
             rows.append([found.get(title, "-") for title in titles])

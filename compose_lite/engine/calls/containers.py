@@ -119,11 +119,12 @@ async def commit(rooms: Rooms, request: Request) -> Reply:
     config = commits.configured({**container.config, **{k: v for k, v in given.items() if v}}, request.query.get("changes", []))
     paused = request.flag("pause", True) and container.state is State.RUNNING
     if paused:
-        await rooms.containers.pause(container)
+        with contextlib.suppress(EngineError):  # without a freezer (rootless without delegation) it is committed as it runs
+            await rooms.containers.pause(container)
     try:
         image = await rooms.images.commit(request, container, rooms.containers.preparation.path(container.id) / "diff", config)
     finally:
-        if paused:
+        if paused and container.state is State.PAUSED:
             await rooms.containers.unpause(container)
     rooms.containers.emit(container, "commit", comment=request.text("comment"), imageID=image.id)
     return Reply(201, {"Id": image.id})
