@@ -55,6 +55,7 @@ class Build:
         """The image's id; empty after a mere check. Errors have their place, and say what the failing step wrote."""
         for notice in self.request.notices:
             self.host.tell({"warning": notice})
+        self._check_contexts()
         root = await self._context()
         async with self._step("definition", f"[internal] load build definition from {os.path.basename(self.request.dockerfile)}"):
             file = self._file = self._parse(root)
@@ -83,6 +84,15 @@ class Build:
         finally:
             if len(self.known) != self._known_before:
                 await asyncio.to_thread(self.cache.keep_known_files, self.known)
+
+    def _check_contexts(self) -> None:
+        """Additional folders have to be there even if nothing is copied from them."""
+        for name, value in self.request.contexts.items():
+            local = not value.startswith("docker-image:") and not fetch.is_git(value) and not fetch.is_url(value)
+            if value.startswith("oci-layout:"):
+                raise BuildError("build-context", f"the additional context {name} is an OCI layout, which is not supported")
+            if local and not os.path.isdir(value):
+                raise BuildError("build-context", f"failed to get build context {name}: stat {value}: no such file or directory")
 
     def excerpt(self, error: BuildError) -> str:
         """The lines of the Dockerfile around the error, if it has a place there."""
@@ -215,8 +225,6 @@ class Build:
         if source.kind == "image":
             return source.name
         value = self.request.contexts[source.name]
-        if value.startswith("oci-layout:"):
-            raise BuildError("build-context", f"the additional context {source.name} is an OCI layout, which is not supported")
         return value.removeprefix("docker-image://") if value.startswith("docker-image:") else ""
 
     async def _image(self, source: Source) -> Image:
@@ -241,9 +249,6 @@ class Build:
             try:
                 await self.host.pull(name, str(wanted), step)
             except BuildError as error:
-                if found is not None and self._fits(found, wanted) and error.code == "registry-unreachable":
-                    self.host.tell({"warning": f"{shown} cannot be pulled anew, the one that is here is used: {error.says}"})
-                    return found
                 raise BuildError("build-image", f"{name}: failed to resolve source metadata for {shown}: {error.says}") from error
             found = await asyncio.to_thread(self.store.get, wanted_name)
             if found is None or not self._fits(found, wanted):
@@ -403,8 +408,6 @@ class Build:
         if fetch.is_url(value):
             async with self._step(f"context {name}", f"[context {name}] load remote build context {value}"):
                 return Tree(await asyncio.to_thread(self._fetch_context, value), anonymous=True)
-        if not os.path.isdir(value):
-            raise BuildError("build-context", f'failed to get build context {name}: path "{value}" not found')
         root = os.path.realpath(value)
         return Tree(root, self._ignore_file(root, "Dockerfile"), anonymous=True)
 

@@ -77,13 +77,9 @@ def clone(place: GitPlace, into: Path, *, keep_git: bool = False, proxies: Mappi
     ref = place.ref or "HEAD"
     try:
         git("fetch", "-q", "--depth=1", "--no-tags", "--", place.url, ref)
-    except BuildError:
-        if not _COMMIT.fullmatch(ref):
-            raise
-        git("fetch", "-q", "--no-tags", "--", place.url)  # some servers give no single commits
-        git("checkout", "-q", "--detach", ref)
-    else:
-        git("checkout", "-q", "--detach", "FETCH_HEAD")
+    except BuildError:  # some servers give no single commits, or no part of a history
+        git("fetch", "-q", "--no-tags", "--", place.url, *([] if _COMMIT.fullmatch(ref) else [ref]))
+    git("checkout", "-q", "--detach", ref if _COMMIT.fullmatch(ref) else "FETCH_HEAD")
     git("submodule", "update", "-q", "--init", "--recursive", "--depth=1")
     commit = git("rev-parse", "HEAD")
     if not keep_git:

@@ -125,7 +125,7 @@ def build_request(project: Project, service: Service, wishes: BuildWishes, *, se
         raise ProjectError("build-isolation", says, place=place(project, ("services", service.name, "build", "isolation")))
     args = {k: v for k, v in build.args.items() if v is not None}
     return {
-        "context": build.context,
+        "context": build.context or project.working_dir,
         "dockerfile": build.dockerfile or "Dockerfile",
         "dockerfile_inline": build.dockerfile_inline,
         "args": {**args, **wishes.args},
@@ -184,7 +184,12 @@ def _agents(build: Build, wishes: BuildWishes) -> list[Document]:
         for entry in text.split(","):
             id_, _, path = entry.partition("=")
             given[id_] = path
-    return [{"id": id_, "path": path or wishes.environ.get("SSH_AUTH_SOCK", "")} for id_, path in given.items()]
+    agent = wishes.environ.get("SSH_AUTH_SOCK", "")
+    for name, socket in given.items():
+        if not socket and not agent:
+            says = f"ssh: {name} names no agent, and there is none: SSH_AUTH_SOCK is not set"
+            raise ProjectError("build-ssh", says, remedy="Start ssh-agent, or name its socket.")
+    return [{"id": id_, "path": path or agent} for id_, path in given.items()]
 
 
 def bake_file(project: Project, services: Iterable[Service], wishes: BuildWishes) -> Document:
