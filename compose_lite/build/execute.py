@@ -27,7 +27,8 @@ from compose_lite.errors import BuildError, Error, ImageError, Place
 from compose_lite.ignore import Pattern, ignored, parse_ignore
 from compose_lite.image import layers as layer_files
 from compose_lite.image import manifest, reference
-from compose_lite.image.store import Image, ImageStore
+from compose_lite.image.image import Image
+from compose_lite.image.store import ImageStore
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]

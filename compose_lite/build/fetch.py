@@ -63,7 +63,7 @@ def clone(place: GitPlace, into: Path, *, keep_git: bool = False, proxies: Mappi
     environment = {
         "PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/"), "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
-        "SSH_AUTH_SOCK": os.environ.get("SSH_AUTH_SOCK", ""), "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file", **(proxies or {}),
+        "SSH_AUTH_SOCK": os.environ.get("SSH_AUTH_SOCK", ""), "GIT_ALLOW_PROTOCOL": "https:http:ssh:git", **(proxies or {}),
     }  # fmt: skip
 
     def git(*arguments: str) -> str:

@@ -20,7 +20,8 @@ from compose_lite.engine.differences import is_place
 from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError, Error
 from compose_lite.image import compression, layers, manifest, reference
-from compose_lite.image.store import Image, ImageStore
+from compose_lite.image.image import Image
+from compose_lite.image.store import ImageStore
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]

@@ -19,7 +19,7 @@ from compose_lite.engine.lifecycle import State
 from compose_lite.engine.record import NEVER, Container
 from compose_lite.engine.volumes import folder_size, visible
 from compose_lite.errors import EngineError
-from compose_lite.image.store import Image
+from compose_lite.image.image import Image
 from compose_lite.units import human_duration, rfc3339
 
 Document = dict[str, Any]

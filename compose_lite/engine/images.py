@@ -21,7 +21,9 @@ from compose_lite.engine.server import Reply, Request
 from compose_lite.errors import EngineError, Error, ImageError
 from compose_lite.image import archive, reference
 from compose_lite.image import manifest as manifests
-from compose_lite.image.store import Image, ImageStore, Removal, Untagged, Use
+from compose_lite.image.image import Image
+from compose_lite.image.removal import Removal, Untagged, Use
+from compose_lite.image.store import ImageStore
 from compose_lite.units import parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:

@@ -32,7 +32,8 @@ from compose_lite.engine.seats import Seats
 from compose_lite.engine.server import Server
 from compose_lite.engine.store import Store
 from compose_lite.ids import new_id
-from compose_lite.image.store import ImageStore, Use
+from compose_lite.image.removal import Use
+from compose_lite.image.store import ImageStore
 from compose_lite.linux import unix
 from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
 

@@ -21,9 +21,10 @@ from compose_lite.errors import ImageError
 from compose_lite.image import auth, compression
 from compose_lite.image import manifest as manifests
 from compose_lite.image.auth import Login
+from compose_lite.image.image import Image
 from compose_lite.image.manifest import Descriptor, Platform
 from compose_lite.image.reference import Reference
-from compose_lite.image.store import Image, ImageStore
+from compose_lite.image.store import ImageStore
 
 Progress = Callable[[str, str, int, int], None]
 """(layer's short digest, what is done with it, bytes, bytes in all)"""

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import io
 import json
 import os
 import secrets
@@ -33,76 +31,12 @@ from compose_lite.errors import ImageError
 from compose_lite.image import layers as layer_files
 from compose_lite.image import manifest as manifests
 from compose_lite.image import reference
+from compose_lite.image.blobs import BlobWriter, Summed
+from compose_lite.image.image import ROOTFS, Image, Layer, rootfs_image
 from compose_lite.image.reference import Reference
+from compose_lite.image.removal import Deleted, Removal, Untagged, Use, refuse_by_id, refuse_last_name
 
-ROOTFS = "rootfs:"
 _SHORT = 24  # digits of a layer's folder: overlayfs' mount options have room for one page of paths
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """An unpacked layer. blob: the digest of the bytes it came as, where they are kept."""
-
-    diff_id: str
-    path: Path
-    content: int
-    tar_size: int
-    blob: str = ""
-    media_type: str = ""
-    notices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """What the rest of the program knows of an image. layers: folders for overlayfs, bottom first."""
-
-    id: str
-    config: Mapping[str, Any]
-    layers: tuple[Path, ...]
-    diff_ids: tuple[str, ...]
-    layer_sizes: tuple[int, ...]
-    tags: tuple[str, ...] = ()
-    digests: tuple[str, ...] = ()
-    parent: str = ""
-    manifest: str = ""
-    tagged_at: int = 0
-    rootfs: str = ""
-    """The machine's own folder that this pseudo image shows (`rootfs:/path`); its secrets are to be hidden."""
-
-    @property
-    def size(self) -> int:
-        return sum(self.layer_sizes)
-
-    @property
-    def created(self) -> str:
-        return str(self.config.get("created") or "0001-01-01T00:00:00Z")
-
-    @property
-    def run_config(self) -> Mapping[str, Any]:
-        """`config.config`: Env, Cmd, Entrypoint, User and so on."""
-        found = self.config.get("config")
-        return found if isinstance(found, Mapping) else {}
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A container made from an image."""
-
-    container: str
-    running: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Untagged:
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    id: str
-
-
-Removal = Untagged | Deleted
 
 
 @dataclass(slots=True)
@@ -223,7 +157,7 @@ class ImageStore:
             mine = [*(t for t, i in names.tags.items() if i == image.id), *(d for d, i in names.digests.items() if i == image.id)]
             tags = [t for t in mine if "@" not in t]
             if by_id:
-                _refuse_by_id(image, tags, uses, force)
+                refuse_by_id(image, tags, uses, force)
                 going = mine
             else:
                 ref = reference.parse_tagged(text)
@@ -231,7 +165,7 @@ class ImageStore:
                 others = [t for t in tags if t != name]
                 going = [name] + ([] if others else [d for d in mine if d != name])
                 if not others:
-                    _refuse_last_name(ref, uses, force)
+                    refuse_last_name(ref, uses, force)
             keeps_image = bool(set(tags) - set(going)) or bool(uses)
             for name in going:
                 names.tags.pop(name, None)
@@ -445,7 +379,7 @@ class ImageStore:
     def blob_writer(self) -> Iterator[BlobWriter]:
         """A temporary file beside the blobs, to become one by `adopt`."""
         path = self._blobs / f".new-{secrets.token_hex(8)}"
-        writer = BlobWriter(self, path)
+        writer = BlobWriter(path, self.blob)
         try:
             with locked(path):
                 yield writer
@@ -590,141 +524,3 @@ class ImageStore:
                 if temporary.stat().st_mtime < time.time() - 60:
                     temporary.unlink()
         self.empty_trash()
-
-
-class BlobWriter:
-    """Writes and hashes a blob whose digest is known at the end."""
-
-    def __init__(self, store: ImageStore, path: Path) -> None:
-        self._store, self.path, self._sum, self.size = store, path, hashlib.sha256(), 0
-        self._file = path.open("wb")
-
-    def write(self, piece: bytes) -> None:
-        self._file.write(piece)
-        self._sum.update(piece)
-        self.size += len(piece)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def digest(self) -> str:
-        """Of what was written so far, all of which is in the file then."""
-        self._file.flush()
-        return "sha256:" + self._sum.hexdigest()
-
-    def keeping(self, raw: IO[bytes]) -> IO[bytes]:
-        """A stream of the same bytes, each of which is written here as it is read."""
-        return io.BufferedReader(_Keeping(raw, self), 1 << 18)
-
-    def adopt(self, rest: IO[bytes] | None = None, wanted: str = "") -> str:
-        """Makes it the blob that it is, after the rest of its stream; checks the wanted digest."""
-        while rest is not None and rest.read(1 << 20):
-            pass
-        digest = "sha256:" + self._sum.hexdigest()
-        if wanted and digest != wanted:
-            raise ImageError("digest-mismatch", f"a blob has the digest {digest} instead of {wanted}", remedy="Get it again.")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self.path.replace(self._store.blob(digest))
-        return digest
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _Keeping(io.RawIOBase):
-    def __init__(self, raw: IO[bytes], writer: BlobWriter) -> None:
-        self._raw, self._writer = raw, writer
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        piece = self._raw.read(len(view))
-        self._writer.write(piece)
-        view[: len(piece)] = piece
-        return len(piece)
-
-
-class Summed:
-    """A stream that is hashed and counted while somebody reads it."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._sum, self.size = stream, hashlib.sha256(), 0
-        self._ahead = b""
-        self._at = 0
-
-    def buffered(self) -> IO[bytes]:
-        return self  # type: ignore[return-value]
-
-    def read(self, count: int = -1) -> bytes:
-        """Exactly count bytes, fewer only at the end."""
-        available = len(self._ahead) - self._at
-        if available >= count >= 0:
-            piece = self._ahead[self._at : self._at + count]
-            self._at += count
-            return piece
-        pieces, left = [self._ahead[self._at :]], count - available
-        self._ahead, self._at = b"", 0
-        while left > 0 or count < 0:
-            piece = self._stream.read(1 << 18)
-            if not piece:
-                break
-            self._sum.update(piece)
-            self.size += len(piece)
-            if count < 0 or len(piece) <= left:
-                pieces.append(piece)
-                left -= len(piece)
-            else:
-                pieces.append(piece[:left])
-                self._ahead, self._at = piece, left
-                left = 0
-        return b"".join(pieces)
-
-    def finish(self) -> str:
-        """Reads what is left (padding after a tar's end counts) and tells the digest."""
-        while self.read(1 << 20):
-            pass
-        return "sha256:" + self._sum.hexdigest()
-
-
-def rootfs_image(text: str) -> Image | None:
-    """`rootfs:/path`: the folder itself as the only layer, with a configuration that lets a shell run in it."""
-    folder = Path(text.removeprefix(ROOTFS) or "/")
-    if not folder.is_absolute() or not folder.is_dir():
-        return None
-    platform = manifests.host_platform()
-    config = {
-        "architecture": platform.architecture,
-        "os": "linux",
-        "created": "1970-01-01T00:00:00Z",
-        "config": {"Env": [manifests.DEFAULT_PATH], "Cmd": ["/bin/sh"], "WorkingDir": "/"},
-        "rootfs": {"type": "layers", "diff_ids": []},
-        "history": [],
-    }
-    name = ROOTFS + str(folder)
-    digest = manifests.digest_of(name.encode())
-    return Image(digest, config, (folder,), (), (0,), (name,), rootfs=str(folder))
-
-
-def _refuse_by_id(image: Image, tags: Sequence[str], uses: Sequence[Use], force: bool) -> None:
-    short = image.id.removeprefix("sha256:")[:12]
-    running = next((use for use in uses if use.running), None)
-    if running:
-        raise _conflict(f"unable to delete {short} (cannot be forced) - image is being used by running container {running.container[:12]}")
-    if len({tag.rpartition(":")[0] for tag in tags}) > 1 and not force:
-        raise _conflict(f"unable to delete {short} (must be forced) - image is referenced in multiple repositories")
-    if uses and not force:
-        raise _conflict(f"unable to delete {short} (must be forced) - image is being used by stopped container {uses[0].container[:12]}")
-
-
-def _refuse_last_name(ref: Reference, uses: Sequence[Use], force: bool) -> None:
-    if uses and not force:
-        use = next((use for use in uses if use.running), uses[0])
-        who = f"container {use.container[:12]} is using its referenced image"
-        raise _conflict(f'unable to remove repository reference "{ref.familiar}" (must force) - {who}')
-
-
-def _conflict(says: str) -> ImageError:
-    return ImageError("image-conflict", f"conflict: {says}", remedy="Remove the container first.")

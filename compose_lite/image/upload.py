@@ -22,10 +22,12 @@ from compose_lite.errors import ImageError
 from compose_lite.image import auth, compression, layers, registry
 from compose_lite.image import manifest as manifests
 from compose_lite.image.auth import Login
+from compose_lite.image.blobs import BlobWriter
+from compose_lite.image.image import Image, Layer
 from compose_lite.image.manifest import Descriptor
 from compose_lite.image.reference import Reference
 from compose_lite.image.registry import Session
-from compose_lite.image.store import BlobWriter, Image, ImageStore, Layer
+from compose_lite.image.store import ImageStore
 
 Progress = Callable[[str, str, int, int], None]
 """(layer's short digest, what is done with it, bytes, bytes in all)"""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compose_lite.engine import images
-from compose_lite.image.store import Image
+from compose_lite.image.image import Image
 
 IMAGE = Image(
     "sha256:" + "a" * 64,

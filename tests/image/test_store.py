@@ -9,7 +9,8 @@ import pytest
 
 from compose_lite.errors import ImageError
 from compose_lite.image import archive
-from compose_lite.image.store import Deleted, ImageStore, Untagged, Use
+from compose_lite.image.removal import Deleted, Untagged, Use
+from compose_lite.image.store import ImageStore
 
 
 def docker_archive(name: str | None, *files: str, env: str = "A=1") -> io.BytesIO:
