@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.root, pytest.mark.system]
+pytestmark = pytest.mark.system
 Docker = Callable[..., str]
 
 
@@ -137,9 +137,10 @@ def test_a_life_in_the_background(docker: Docker, running: str) -> None:
     assert "sleep 1000" in docker("top", running)
     assert docker("stats", "--no-stream", "--format", "{{.PIDs}}", running) == "2\n"
     docker("rename", running, "renamed")
-    docker("pause", "renamed")
-    assert docker("inspect", "-f", "{{.State.Status}}", running) == "paused\n"
-    docker("unpause", running)
+    if os.geteuid() == 0:  # a user without a delegated cgroup has no freezer
+        docker("pause", "renamed")
+        assert docker("inspect", "-f", "{{.State.Status}}", running) == "paused\n"
+        docker("unpause", running)
     docker("restart", "-t", "1", running)
     docker("stop", "-t", "1", running)
     assert docker("wait", running) == "143\n"

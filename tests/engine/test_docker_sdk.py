@@ -15,7 +15,7 @@ import pytest
 docker = pytest.importorskip("docker", reason="Docker's SDK for Python is not installed")
 # the SDK leaves sockets of exec and attach to the garbage collector
 leaks = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-pytestmark = [pytest.mark.root, pytest.mark.system, leaks]
+pytestmark = [pytest.mark.system, leaks]
 
 
 @pytest.fixture(scope="module")

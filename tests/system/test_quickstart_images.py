@@ -18,7 +18,7 @@ import pytest
 
 from tests.system.test_quickstart import EXAMPLE, free_port
 
-pytestmark = [pytest.mark.root, pytest.mark.system]
+pytestmark = pytest.mark.system
 Run = Callable[..., str]
 
 
