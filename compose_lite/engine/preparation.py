@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,17 +161,20 @@ class Preparation:
                 return self.owner(self.find(mode.partition(":")[2]))
         return container
 
-    def write_network_files(self, container: Container) -> None:
+    def write_network_files(self, container: Container, known: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """hosts, resolv.conf and hostname, but for those that are `known` to be so; what is in them now."""
         if self.owner(container) is not container:
-            return
-        folder = self.path(container.id)
-        for name, text in (
-            ("hosts", self.seats.hosts(container)),
-            ("resolv.conf", self.seats.resolv_conf(container)),
-            ("hostname", container.hostname + "\n"),
-        ):
-            with open(folder / name, "w") as file:  # in place: it may be mounted
-                file.write(text)
+            return {}
+        texts = {
+            "hosts": self.seats.hosts(container),
+            "resolv.conf": self.seats.resolv_conf(container),
+            "hostname": container.hostname + "\n",
+        }
+        for name, text in texts.items():
+            if text != (known or {}).get(name):
+                with open(self.path(container.id) / name, "w") as file:  # in place: it may be mounted
+                    file.write(text)
+        return texts
 
     # memory
 

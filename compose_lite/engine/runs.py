@@ -177,11 +177,11 @@ class Runs:
             fds["netns"] = sandbox.netns
             if not str(container.host_config["NetworkMode"]).startswith("container:"):
                 fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
-        self.preparation.write_network_files(container)
+        known = self.preparation.write_network_files(container)
         created = await self.runtime.create(launch, fds)
         container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
         await self.seats.connect(container)
-        self.preparation.write_network_files(container)
+        self.preparation.write_network_files(container, known)
         for wants_stdin, future in live.attachers:
             if not future.done():
                 future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))

@@ -175,7 +175,7 @@ class Runtime:
         self._known: dict[str, _Known] = {}
         self._execs: dict[str, tuple[str, int, int]] = {}  # running execs: container, pid, start time
         self._watches: set[asyncio.Task[None]] = set()
-        self._filters: dict[str, str] = {}
+        self._filters: list[tuple[Mapping[str, Any], str]] = []
         sock.setblocking(False)
         self._exits.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._hear_zygote)
@@ -330,12 +330,14 @@ class Runtime:
         section = linux.pop("seccomp", None)
         if section is None:
             return {**config, "linux": linux}, ""
-        key = json.dumps(section, sort_keys=True)
-        if key not in self._filters:
-            from compose_lite.linux import seccomp  # the call tables are only needed where a new filter is compiled
+        for known, program in self._filters:
+            if known == section:
+                return {**config, "linux": linux}, program
+        from compose_lite.linux import seccomp  # the call tables are only needed where a new filter is compiled
 
-            self._filters[key] = seccomp.compile_base64(section)
-        return {**config, "linux": linux}, self._filters[key]
+        program = seccomp.compile_base64(section)
+        self._filters = [(section, program), *self._filters[:15]]
+        return {**config, "linux": linux}, program
 
     def _bundle(self, id: str) -> Path:
         known = self._known.get(id)

@@ -15,7 +15,7 @@ Conventions inside `config`:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 
@@ -60,6 +60,9 @@ class Launch:
 
     def document(self) -> dict[str, Any]:
         """The JSON form that zygote, monitor and init read."""
-        made = asdict(self)
-        made["config"] = dict(self.config)
-        return made
+        made = {one.name: getattr(self, one.name) for one in fields(self)}  # asdict would copy the whole config
+        return made | {
+            "config": dict(self.config),
+            "overlay": self.overlay and asdict(self.overlay),
+            "log": asdict(self.log),
+        }
