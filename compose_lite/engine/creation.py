@@ -262,7 +262,7 @@ def check_host_config(host: Document) -> list[str]:
         ociconfig.device_rule(rule)
     if host["DeviceRequests"]:
         names = sorted({cap for r in host["DeviceRequests"] for group in r.get("Capabilities") or [["device"]] for cap in group})
-        says = f'could not select device driver "{host["DeviceRequests"][0].get("Driver", "")}" with capabilities: [{names}]'
+        says = f'could not select device driver "{host["DeviceRequests"][0].get("Driver", "")}" with capabilities: [[{" ".join(names)}]]'
         raise EngineError(says, http_status=400, remedy="compose-lite has no GPU drivers; give the nodes by `devices`.")
     if host["Runtime"] not in RUNTIMES:
         raise EngineError(f"unknown or invalid runtime name: {host['Runtime']}", http_status=400)

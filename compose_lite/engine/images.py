@@ -75,6 +75,21 @@ class Images:
         rows = await self._in_thread(self.store.history, request.params["name"])
         return [{**row, "Created": _seconds(row["Created"])} for row in rows]
 
+    def check_platform(self, name: str, wanted: str) -> None:
+        """404 in Docker's words when the image that is here is one for another platform; then clients pull."""
+        image = self.store.get(name)
+        try:
+            wish = manifests.parse_platform(wanted)
+        except ImageError as error:
+            raise EngineError(error.says, http_status=400, code=error.code, remedy=error.remedy) from error
+        if image is None or image.rootfs or not image.config.get("architecture"):
+            return
+        config = image.config
+        found = manifests.Platform(config.get("os") or "linux", config["architecture"], config.get("variant") or "")
+        if not wish.accepts(found):
+            says = f"image with reference {name} was found but its platform ({found}) does not match the specified platform ({wish})"
+            raise EngineError(says, http_status=404)
+
     # Changes
 
     async def tag(self, request: Request) -> Reply:

@@ -102,6 +102,8 @@ def test_run_in_the_foreground(docker: Docker) -> None:
     docker("run", "--rm", "busybox", "sh", "-c", "exit 7", code=7)
     docker("run", "--rm", "busybox", "no-such-program", code=127)
     assert "No such image" in docker("run", "--pull", "never", "--rm", "no-such-image", code=125, errors=True)
+    other = docker("run", "--pull", "never", "--rm", "--platform", "linux/s390x", "busybox", "true", code=125, errors=True)
+    assert "does not match the specified platform (linux/s390x)" in other
     assert "network nope not found" in docker("run", "--rm", "--network", "nope", "busybox", "true", code=125, errors=True)
     assert docker("ps", "-aq") == ""
 

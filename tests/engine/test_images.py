@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from compose_lite.engine import images
-from compose_lite.image.image import Image
+from compose_lite.errors import EngineError
+from compose_lite.image import reference
+from compose_lite.image.store import Image, ImageStore
 
 IMAGE = Image(
     "sha256:" + "a" * 64,
@@ -33,3 +37,15 @@ def test_filters():
     assert chosen(reference=["me/*"]) == chosen(reference=["me/app:1"]) == chosen(label=["a=b"]) == chosen(dangling=["false"]) == 1
     assert chosen(reference=["app"]) == chosen(label=["a=c"]) == chosen(dangling=["true"]) == 0
     assert images.summary(IMAGE)["Created"] == 1704067200
+
+
+def test_an_image_for_another_platform_is_not_found(tmp_path):
+    store = ImageStore(tmp_path)
+    layer = {"rootfs": {"type": "layers", "diff_ids": []}, "os": "linux", "architecture": "amd64"}
+    store.commit(layer, refs=[reference.parse_tagged("me/app:1")])
+    room = images.Images(store)
+    room.check_platform("me/app:1", "linux/amd64")
+    room.check_platform("nobody", "linux/arm64")
+    with pytest.raises(EngineError, match="does not match the specified platform") as caught:
+        room.check_platform("me/app:1", "linux/arm64")
+    assert caught.value.http_status == 404

@@ -23,7 +23,10 @@ async def list_containers(rooms: Rooms, request: Request) -> list[Document]:
 
 
 async def create(rooms: Rooms, request: Request) -> Reply:
-    container = rooms.containers.create(request.text("name"), await request.json())
+    body = await request.json()
+    if request.text("platform"):
+        rooms.images.check_platform(str(body.get("Image") or ""), request.text("platform"))
+    container = rooms.containers.create(request.text("name"), body)
     return Reply(201, {"Id": container.id, "Warnings": container.warnings})
 
 
