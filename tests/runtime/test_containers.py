@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from compose_lite.linux import pidfd
-from compose_lite.runtime.client import Runtime, StartFailed, open_zygote
+from compose_lite.runtime.client import UNKNOWN, Runtime, StartFailed, open_zygote
 from tests.runtime.bundles import Rig, rig
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -299,7 +299,10 @@ def test_a_killed_monitor_is_replaced(tmp_path: Path) -> None:
 
 def test_the_zygote_dies(tmp_path: Path) -> None:
     async def test(r: Rig) -> None:
-        launch = r.launch("sh", "-c", "sleep 0.5; echo late; exit 6")
+        go = tmp_path / "go"
+        wait = f"while ! [ -e {go} ]; do sleep 0.05; done"
+        bind = {"destination": str(tmp_path), "type": "bind", "source": str(tmp_path), "options": ["rbind"]}
+        launch = r.launch("sh", "-c", f"{wait}; echo late; exit 6", mounts=[bind])
         await r.runtime.create(launch)
         await r.runtime.start(launch.id)
         lost = asyncio.Event()
@@ -309,16 +312,18 @@ def test_the_zygote_dies(tmp_path: Path) -> None:
         zygote = json.loads(sock.recv(1000))["pid"]
         sock.close()
         assert pidfd.start_time(zygote)
+        process = {"args": ["sh", "-c", wait], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
+        await r.runtime.exec(launch.id, "an exec", process)
         os.kill(zygote, signal.SIGKILL)
-        await asyncio.wait_for(lost.wait(), 2)
-        r.runtime.close()
-        r.connect()
-        adopted = await r.runtime.adopt([Path(launch.bundle)])
-        assert adopted[0].state == "running"
-        assert (await r.ended(launch.id)).status == 6
-        assert text(r.log(launch.id)) == "late\n"
+        await asyncio.wait_for(lost.wait(), 5)
+        r.runtime.reconnect(open_zygote(r.run))
         status, _ = await r.run_to_end(r.launch("true"))
         assert status == 0
+        go.touch()
+        assert (await r.ended(launch.id)).status == 6
+        assert text(r.log(launch.id)) == "late\n"
+        notice = await r.ended(launch.id, "an exec")  # nobody could see how
+        assert (notice.status, notice.seen) == (UNKNOWN, False)
 
     on_kernel(test, tmp_path)
 
