@@ -10,5 +10,5 @@ exec "${PYTHON:-python3}" "$here/guest.py" ${GUEST_OPTIONS:-} --share "$CONFORMA
     folder=$1; images=$2; shift 2
     for tar in "/share/$images"/*.tar; do compose-lite image load -i "$tar"; done
     cd "/share/$folder"
-    python3 -m pytest -q -p no:cacheprovider --cli compose-lite --engine-cli compose-lite -rA --tb=short "$@"
+    python3 -m pytest -q -p no:cacheprovider --cli compose-lite --engine-cli compose-lite -rA --tb=short --color=no "$@"
 ' sh "$(basename "$CONFORMANCE_DIR")" "$(basename "$images")" "$@"
