@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compose_lite.engine import creation, devices, ociconfig
@@ -65,7 +65,6 @@ class Containers(Runs):
             config,
             host,
             dict(body.get("NetworkingConfig") or {}),
-            files=list((body.get("HostConfig") or {}).get(creation.FILES) or ()),
             warnings=warnings,
             layers=[str(layer) for layer in image.layers],
             rootfs=image.rootfs,
@@ -89,6 +88,14 @@ class Containers(Runs):
         while (name := random_name()) in self._names:
             pass
         return name
+
+    def put_files(self, container: Container, wishes: Sequence[Document]) -> None:
+        """Files that it gets in memory at every start from the next on; see Preparation.files for what is in a wish."""
+        for wish in wishes:
+            if not str(wish.get("Path") or "").startswith("/"):
+                raise EngineError(f"a file's path has to be absolute: {wish.get('Path')!r}", http_status=400)
+        container.files = list(wishes)
+        self.store.put_container(container)
 
     def rename(self, container: Container, name: str) -> None:
         if not name:

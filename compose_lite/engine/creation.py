@@ -104,7 +104,6 @@ _HOST: Document = {
     "MaskedPaths": list(MASKED),
     "ReadonlyPaths": list(READONLY),
 }
-FILES = "x-compose-lite.files"
 RUNTIMES = ("", "runc", "io.containerd.runc.v2", "compose-lite")
 _PORT = re.compile(r"\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)
 
@@ -228,7 +227,7 @@ def signal_number(name: str) -> int:
 
 def host_config_of(body: Mapping[str, Any], cgroup_version: int) -> tuple[Document, list[str]]:
     """Docker's HostConfig with its defaults, and warnings."""
-    wished = {k: v for k, v in (body.get("HostConfig") or {}).items() if v is not None and k != FILES}
+    wished = {k: v for k, v in (body.get("HostConfig") or {}).items() if v is not None}
     host = {**_HOST, **wished}
     for key in ("NetworkMode", "IpcMode"):
         host[key] = host[key] or _HOST[key]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -203,18 +204,37 @@ class Preparation:
             folder.rmdir()
 
     def _files(self, container: Container) -> list[Document]:
-        """In-memory files, on the run folder's tmpfs."""
+        """In-memory files, on the run folder's tmpfs. A wish is {"Path", "Content": base64, "Uid", "Gid": number or name, "Mode"};
+        without an owner a file belongs to the container's user, who is to read it."""
         mounts = []
         folder = self.folders.run / "files" / container.id
         for number, wish in enumerate(container.files):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = folder / str(number)
-            path.write_bytes(base64.b64decode(wish["content"]))
-            with contextlib.suppress(OSError):
-                os.chown(path, int(wish.get("uid") or 0), int(wish.get("gid") or 0))
-            path.chmod(int(wish.get("mode") or 0o444))
-            mounts.append(ociconfig.user_mount({"Type": "bind", "Destination": wish["path"], "RW": False}, str(path)))
+            path.unlink(missing_ok=True)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(base64.b64decode(wish["Content"]))
+            uid, gid = self._file_owner(container, str(wish.get("Uid") or ""), str(wish.get("Gid") or ""))
+            try:
+                os.chown(path, uid, gid)
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EINVAL):
+                    raise
+                raise EngineError(
+                    f"{wish['Path']} cannot belong to {uid}:{gid}: this user namespace has no such ids", remedy="See docs/rootless.md."
+                ) from error
+            mode = wish.get("Mode")
+            path.chmod(0o444 if mode is None else int(mode))
+            mounts.append(ociconfig.user_mount({"Type": "bind", "Destination": wish["Path"], "RW": False}, str(path)))
         return mounts
+
+    def _file_owner(self, container: Container, uid: str, gid: str) -> tuple[int, int]:
+        if not uid and not gid:
+            user = self.user(container, container.config.get("User") or "", group_add=False)
+            return user.uid, user.gid
+        wish = f"{uid or '0'}:{gid}" if gid else uid if not uid.isdigit() else f"{uid}:0"  # a name alone brings its group
+        owner = self.user(container, wish, group_add=False)
+        return owner.uid, owner.gid
 
 
 def _in_user_namespace() -> bool:

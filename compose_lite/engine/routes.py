@@ -125,6 +125,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/volumes/prune", networks.prune_volumes),
     ("GET", "/volumes/{id}", networks.inspect_volume),
     ("DELETE", "/volumes/{id}", networks.remove_volume),
+    ("PUT", "/compose-lite/v1/containers/{id}/files", containers.put_files),
     ("POST", "/compose-lite/v1/ports/reserve", networks.reserve_ports),
     ("POST", "/compose-lite/v1/ports/release", networks.release_ports),
 )

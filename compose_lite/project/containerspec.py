@@ -326,14 +326,14 @@ def _inherited(volume: str, target: str) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class InjectedFile:
-    """A config or secret that is not a file on this machine: put into the container before it starts."""
+    """A config or secret that is no mount of a file of this machine: put into the container before it starts."""
 
     path: str
-    content: bytes
-    uid: int
-    gid: int
+    content: str
+    source: str  # a file that has the content
+    uid: str  # number or name; empty: nobody was asked for
+    gid: str
     mode: int
-    owned: bool = False  # an owner was asked for
 
 
 def _granted(one: Instance) -> list[tuple[str, FileReference, Any]]:
@@ -354,22 +354,32 @@ def _granted(one: Instance) -> list[tuple[str, FileReference, Any]]:
     return found
 
 
+def _is_mounted(reference: FileReference, declared: Any) -> bool:
+    """A file is shown as it is, unless it is to look different inside."""
+    return bool(declared.file) and not (reference.uid or reference.gid or reference.mode is not None)
+
+
 def _file_mounts(one: Instance) -> list[Document]:
     return [
         {"Type": "bind", "Source": declared.file, "Target": target, "ReadOnly": True, "BindOptions": {"CreateMountpoint": False}}
-        for target, _, declared in _granted(one)
-        if declared.file
+        for target, reference, declared in _granted(one)
+        if _is_mounted(reference, declared)
     ]
 
 
 def injected_files(one: Instance) -> list[InjectedFile]:
-    made = []
-    for target, reference, declared in _granted(one):
-        if not declared.file:
-            mode = 0o444 if reference.mode is None else int(reference.mode)
-            uid, gid, owned = int(reference.uid or 0), int(reference.gid or 0), bool(reference.uid or reference.gid)
-            made.append(InjectedFile(target, declared.content.encode(), uid, gid, mode, owned))
-    return made
+    return [
+        InjectedFile(
+            target,
+            declared.content,
+            declared.file,
+            reference.uid,
+            reference.gid,
+            0o444 if reference.mode is None else int(reference.mode),
+        )
+        for target, reference, declared in _granted(one)
+        if not _is_mounted(reference, declared)
+    ]
 
 
 def _volumes_from(one: Instance, text: str) -> str:

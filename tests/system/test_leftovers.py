@@ -40,7 +40,7 @@ secrets: {word: {environment: WORD}}
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    made = Engine(Path("/tmp") / f"leftovers-{os.getpid()}", idle=1)
+    made = Engine(Path("/tmp") / f"leftovers-{os.getpid()}", idle=3)
     made.env["WORD"] = "not to be found"
     made.spec(SPEC)
     yield made
@@ -65,7 +65,7 @@ def test_nothing_is_left(engine: Engine) -> None:
     ours = ids(engine)
     there = engine.on_the_machine(ours)
     assert all(there[kind] for kind in ("processes", "interfaces", "cgroups", "sockets", "rules", "mounts")), there
-    engine.run("exec", "-T", "web", "true")
+    assert engine.run("exec", "-T", "web", "cat", "/run/secrets/word") == "not to be found"
     engine.run("run", "--rm", "-T", "beside", "true")
     engine.run("down", "-v", "-t", "0")
     expect_nothing(engine, ours)

@@ -58,6 +58,10 @@ async def unpause(rooms: Rooms, request: Request) -> None:
     await rooms.containers.unpause(rooms.one(request))
 
 
+async def put_files(rooms: Rooms, request: Request) -> None:
+    rooms.containers.put_files(rooms.one(request), (await request.json()).get("Files") or ())
+
+
 async def rename(rooms: Rooms, request: Request) -> None:
     rooms.containers.rename(rooms.one(request), request.text("name"))
 
