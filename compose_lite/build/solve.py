@@ -24,7 +24,7 @@ from typing import Any
 from compose_lite.build import operations as ops
 from compose_lite.disk import locked, write_atomic
 
-_VERSION = 2  # raise it when the same operation begins to mean other files
+_VERSION = 3  # raise it when the same operation begins to mean other files
 _MOST_ENTRIES, _KEPT_DAYS, _MOST_FILES = 4000, 14, 200_000
 
 
@@ -45,7 +45,7 @@ def run_key(operation: ops.Run, below: str, mounts: Sequence[str], machine: Mapp
 
 def mount_key(mount: ops.Mount, content: str) -> str:
     """Secrets and caches count by what they are called, files by what they are."""
-    shape: list[Any] = [mount.kind, mount.target, mount.id, mount.readonly, mount.size, mount.mode, mount.uid, mount.gid, mount.env]
+    shape: list[Any] = [mount.kind, mount.target, mount.id, mount.readonly, mount.size, mount.mode, mount.uid, mount.gid, mount.env, mount.required]
     return json.dumps([*shape, content])
 
 
