@@ -45,7 +45,18 @@ def run_key(operation: ops.Run, below: str, mounts: Sequence[str], machine: Mapp
 
 def mount_key(mount: ops.Mount, content: str) -> str:
     """Secrets and caches count by what they are called, files by what they are."""
-    shape: list[Any] = [mount.kind, mount.target, mount.id, mount.readonly, mount.size, mount.mode, mount.uid, mount.gid, mount.env, mount.required]
+    shape: list[Any] = [
+        mount.kind,
+        mount.target,
+        mount.id,
+        mount.readonly,
+        mount.size,
+        mount.mode,
+        mount.uid,
+        mount.gid,
+        mount.env,
+        mount.required,
+    ]
     return json.dumps([*shape, content])
 
 
