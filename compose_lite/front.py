@@ -32,6 +32,7 @@ VALUED = (
     "--engine",
 )
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH, signal.SIGUSR1, signal.SIGUSR2)
+FATAL = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 RLIMITS = (0, 1, 2, 3, 4, 6, 7, 8)
 
 
@@ -123,9 +124,12 @@ def serve_through(connection: "socket.socket", argv: "Sequence[str]") -> "int | 
             connection.sendall(message[sent:])
     except OSError:
         return None
-    worker = 0
+    worker = told = 0
 
     def forward(number: int, _frame: object) -> None:
+        nonlocal told
+        if number in FATAL:
+            told = number
         if worker:
             try:
                 posix.kill(worker, number)
@@ -152,6 +156,8 @@ def serve_through(connection: "socket.socket", argv: "Sequence[str]") -> "int | 
         else:
             if not worker:
                 return None
+            if told:  # it was told to end, and did
+                return 128 + told
             posix.write(2, b"compose-lite: the worker of this command was killed\n")
             return 137
 

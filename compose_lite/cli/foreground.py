@@ -84,14 +84,14 @@ class Foreground:
 
     async def _interrupts(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
+            async for _ in signals:
                 if self._interrupted:
                     for container in await self._own(all=False):
                         with suppress(ApiError):
                             await self.engine.kill(container.id)
                     continue
                 self._interrupted = True
-                self.code = 128 + number
+                self.code = 130
                 self.upping.context.err.write("Gracefully Stopping... press Ctrl+C again to force\n")
                 self._making.cancel()
                 assert self.view.group

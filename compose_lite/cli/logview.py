@@ -31,6 +31,7 @@ class LogView:
     timestamps: bool = False
     group: TaskGroup | None = None
     report: Plain | None = None  # what else writes on the terminal
+    options: Mapping[str, str | None] = field(default_factory=dict)  # tail, since and until of a first look
     split: bool = False  # what containers write to stderr goes to ours
     services: Sequence[str] = ()
     width: int = 0
@@ -67,8 +68,9 @@ class LogView:
     async def _follow(self, id: str, label: str, since_now: bool, again: bool, before: str | None) -> None:
         """Over restarts: the stream ends with the container, and is taken up again while the engine restarts it."""
         try:
-            tail, since = "0" if since_now else None, None
+            tail, since, until = "0" if since_now else self.options.get("tail"), self.options.get("since"), self.options.get("until")
             if again:
+                tail = None
                 since = _ended((await self.engine.container(id))["State"])
             while True:
                 try:
@@ -77,7 +79,7 @@ class LogView:
                         await anyio.sleep(0.01)
                         continue
                     tty = bool(document["Config"].get("Tty"))
-                    await self.show(id, label, follow=True, tail=tail, since=since, tty=tty)
+                    await self.show(id, label, follow=True, tail=tail, since=since, until=until, tty=tty)
                     document = await self.engine.container(id)
                 except ApiError:
                     return

@@ -101,7 +101,15 @@ class Watching:
                 if self._roots() != (deep, flat):
                     stop.set()
 
+        async def release() -> None:
+            """A cancelled watcher is let go at once; by itself it looks up only every five seconds."""
+            try:
+                await stop.wait()
+            finally:
+                stop.set()
+
         async with anyio.create_task_group() as group:
+            group.start_soon(release)
             if deep:
                 group.start_soon(look, _outermost(deep), True)
             if flat:

@@ -14,7 +14,7 @@ from compose_lite.cli.logview import LogView
 from compose_lite.cli.nouns import moment
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.errors import ProjectError
-from compose_lite.project.observe import containers_of, project_filter, seen
+from compose_lite.project.observe import containers_of, project_filter
 
 COMMAND = Command(
     "logs",
@@ -47,52 +47,35 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
     elif not services:
         found = [c for c in found if not c.oneoff and (project is None or c.service in project.services)]
     view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
-    view.services = services
     labels = {c.id: view.label_of(c.document) for c in found}
     view.width = max((len(v) for v in labels.values()), default=0)
     tail = None if o["tail"] in ("all", "", None) else o["tail"]
     now = time.time_ns()
-    options = {"tail": tail, "since": moment(o["since"] or "", now) or None, "until": moment(o["until"] or "", now) or None}
+    options: dict[str, str | None] = {
+        "tail": tail,
+        "since": moment(o["since"] or "", now) or None,
+        "until": moment(o["until"] or "", now) or None,
+    }
     if not o["follow"]:
         for container in found:
             document = await engine.container(container.id)
             await view.show(container.id, labels[container.id], follow=False, tty=bool(document["Config"].get("Tty")), **options)
         return
+    view.services, view.options = services, options
     async with anyio.create_task_group() as group:
-        shown = set(labels)
-
-        async def follow(id: str) -> None:
-            document = await engine.container(id)
-            await view.show(id, labels[id], follow=True, tty=bool(document["Config"].get("Tty")), **options)
-
-        async def newcomers() -> None:
-            """Containers that start while we look; ends never, so it is cancelled with the last follower."""
-            async for event in engine.events(filters={"type": ["container"], "event": ["start"], **project_filter(name)}):
-                attributes = (event.get("Actor") or {}).get("Attributes") or {}
-                id = event.get("id") or event["Actor"]["ID"]
-                if services and attributes.get(ids.SERVICE) not in services:
-                    continue
-                row = seen({"Id": id, "Names": ["/" + attributes.get("name", "")], "Labels": attributes})
-                labels.setdefault(id, view.label_of(row.document))
-                if id not in shown or not waiting.get(id):
-                    shown.add(id)
-                    options.update(tail=None, since=str(event.get("time", 0)))
-                    start(id)
-
-        waiting: dict[str, bool] = {}
-
-        async def tracked(id: str) -> None:
-            waiting[id] = True
-            try:
-                await follow(id)
-            finally:
-                waiting[id] = False
-                if not any(waiting.values()) and not await containers_of(engine, name, services, all=False):
-                    group.cancel_scope.cancel()
-
-        def start(id: str) -> None:
-            group.start_soon(tracked, id)
-
+        view.group = group
         for container in found:
-            start(container.id)
-        group.start_soon(newcomers)
+            if container.state != "created":
+                await view.follow(container.id, container.name, container.service)
+        group.start_soon(_newcomers, view, name)
+        await view.until_all_ended()
+        group.cancel_scope.cancel()
+
+
+async def _newcomers(view: LogView, project: str) -> None:
+    """Containers that start while we look."""
+    async for event in view.engine.events(filters={"type": ["container"], "event": ["start"], **project_filter(project)}):
+        attributes = event["Actor"].get("Attributes") or {}
+        service = attributes.get(ids.SERVICE, "")
+        if not view.services or service in view.services:
+            await view.follow(event["Actor"]["ID"], attributes.get("name", ""), service, again=True)
