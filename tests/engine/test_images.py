@@ -7,7 +7,8 @@ import pytest
 from compose_lite.engine import images
 from compose_lite.errors import EngineError
 from compose_lite.image import reference
-from compose_lite.image.store import Image, ImageStore
+from compose_lite.image.image import Image
+from compose_lite.image.store import ImageStore
 
 IMAGE = Image(
     "sha256:" + "a" * 64,
