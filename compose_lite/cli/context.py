@@ -147,12 +147,15 @@ class Context:
     async def _wait_for_own(self) -> None:
         """The socket answers, or the family is started and it does then."""
         path = str(self.folders.engine_socket)
-        for attempt in range(400):
+        started = -40
+        for attempt in range(600):
             try:
                 async with await anyio.connect_unix(path):
                     return
             except OSError:
-                if (attempt == 0 and not os.path.exists(path)) or attempt == 100:
+                # one that goes idle this moment takes its socket along: then again
+                if (attempt - started >= 40 and not os.path.exists(path)) or attempt == 100:
+                    started = attempt
                     from compose_lite import family
 
                     failed = await anyio.to_thread.run_sync(family.start, self.environ)

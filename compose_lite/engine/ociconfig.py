@@ -384,6 +384,16 @@ def user_mount(point: Mapping[str, Any], source: str) -> Document:
     return _mount(destination, "bind", source, recursion, point.get("Propagation") or "rprivate", *access)
 
 
+def swap_ids(disk: int, inside: int) -> list[Document]:
+    """Mappings of an idmapped mount that exchange two ids and leave the others: files of `disk` are `inside`'s in the container,
+    and what that one writes is `disk`'s on the machine."""
+    if disk == inside:
+        return []
+    low, high = sorted((disk, inside))
+    ranges = [(0, 0, low), (low, high, 1), (low + 1, low + 1, high - low - 1), (high, low, 1), (high + 1, high + 1, 2**32 - 2 - high)]
+    return [{"containerID": source, "hostID": shown, "size": size} for source, shown, size in ranges if size > 0]
+
+
 def tmpfs_options(text: str) -> list[str]:
     words = [word for word in text.split(",") if word]
     return words if any(word.startswith("mode=") for word in words) else [*words, "mode=1777"]

@@ -108,7 +108,8 @@ class Preparation:
 
     def _surroundings(self, container: Container, own_network: bool) -> ociconfig.Surroundings:
         host = container.host_config
-        mounts = [ociconfig.user_mount(point, self.volumes.source(point, container.layers)) for point in container.mounts]
+        user = self.user(container, container.config.get("User") or "")
+        mounts = [self._user_mount(point, container, user) for point in container.mounts]
         mounts += self._files(container)
         shared = {}
         for key, kind in (("PidMode", "pid"), ("IpcMode", "ipc")):
@@ -119,7 +120,7 @@ class Preparation:
                     raise EngineError(f"cannot join {kind.upper()} of a non running container: {other.id}", http_status=409)
                 shared[kind] = other.pid
         return ociconfig.Surroundings(
-            self.user(container, container.config.get("User") or ""),
+            user,
             str(self.path(self.owner(container).id)),
             self.held,
             self.machine,
@@ -133,6 +134,17 @@ class Preparation:
             own_network,
             self.rootless,
         )
+
+    def _user_mount(self, point: Document, container: Container, user: users.User) -> Document:
+        source = self.volumes.source(point, container.layers)
+        made = ociconfig.user_mount(point, source)
+        if point.get("x-idmap") and not self.rootless:  # an ordinary user's files are root's inside as it is
+            found = os.stat(source)
+            uids, gids = ociconfig.swap_ids(found.st_uid, user.uid), ociconfig.swap_ids(found.st_gid, user.gid)
+            if uids or gids:
+                same = [{"containerID": 0, "hostID": 0, "size": 2**32 - 1}]
+                made |= {"uidMappings": uids or same, "gidMappings": gids or same}
+        return made
 
     def user(self, container: Container, wish: str, group_add: bool = True) -> users.User:
         """Who `user` is, by the container's own files over the image's."""

@@ -211,6 +211,10 @@ class Volumes:
                 "x-nonrecursive": bool(wishes.get("NonRecursive")),
                 "x-ro-top": bool(wishes.get("ReadOnlyNonRecursive")),
             }
+            if idmap := wishes.get("x-compose-lite.idmap"):
+                if idmap != "match-user":
+                    raise EngineError(refuse + f"idmap {idmap!r} is not known: match-user is", http_status=400)
+                point["x-idmap"] = idmap
         elif kind == "volume":
             wishes = mount.get("VolumeOptions") or {}
             driver = wishes.get("DriverConfig") or {}

@@ -290,6 +290,8 @@ def mount(one: Instance, volume: VolumeMount) -> Document | None:
                 "writable": {"ReadOnlyNonRecursive": True},
                 "readonly": {"ReadOnlyForceRecursive": True},
             }.get(bind.recursive, {})
+        if bind and bind.idmap:
+            options["x-compose-lite.idmap"] = bind.idmap  # Docker has no word for it; another engine mounts without
         made["BindOptions"] = options
     elif volume.type == "volume":
         if not volume.source and any(t == volume.target for _, t in one.inherited):

@@ -11,12 +11,12 @@ import os
 
 from compose_lite.linux import cgroups, namespaces, pidfd, unix
 from compose_lite.linux.syscall import read_file
-from compose_lite.runtime import init, messages
+from compose_lite.runtime import init, messages, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 
@@ -53,6 +53,7 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
             born.unmet += born.group.apply_devices(resources["devices"])
         if launch.get("overlay") and not (config.get("root") or {}).get("path"):
             os.makedirs(f"{bundle}/rootfs", 0o755, exist_ok=True)  # here, as another user's root may not
+        mappers = _map_mounts(config.get("mounts") or ())
         stdio = _make_stdio(born, launch)
         born.sync, theirs = unix.socketpair()
         flags, joins = _namespaces(linux, fds)
@@ -61,7 +62,7 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
             born.sync.close()
             init.become_container(launch, bundle, theirs, stdio, born.group, flags)
         theirs.close()
-        for fd in stdio:
+        for fd in (*stdio, *mappers):
             os.close(fd)
         _complete(born, linux, flags)
         born.state = _state(born, launch, linux)
@@ -69,6 +70,16 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
         _undo(born)
         raise
     return born
+
+
+def _map_mounts(entries: Sequence[dict[str, Any]]) -> list[int]:
+    """Here and not in init, which does not see itself in the outer /proc: user namespaces for mounts with mappings of their own."""
+    made = []
+    for entry in entries:
+        if entry.get("uidMappings"):
+            entry[rootfs.MAPPED_BY] = namespaces.user_namespace(entry["uidMappings"], entry.get("gidMappings") or entry["uidMappings"])
+            made.append(entry[rootfs.MAPPED_BY])
+    return made
 
 
 def _make_stdio(born: Born, launch: Mapping[str, Any]) -> list[int]:

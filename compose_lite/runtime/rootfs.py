@@ -32,6 +32,7 @@ _INSIDE_PROC = (
     "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo",
     "/proc/net/dev", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
 )  # fmt: skip
+MAPPED_BY = "x-users"  # of a mount's entry, from container.py: the descriptor of the user namespace that its ids are mapped by
 _REFUSED = (errno.EPERM, errno.EACCES)
 
 
@@ -61,7 +62,7 @@ class Root:
             place = f"/proc/self/fd/{target}"
             self._refuse_inside_proc(os.readlink(place))
             if options.flags & mounts.BIND:
-                self._bind(str(source), destination, place, options)
+                self._bind(str(source), destination, place, options, entry.get(MAPPED_BY))
             elif kind in ("cgroup", "cgroup2"):
                 self._cgroup(destination, place, options)
             else:
@@ -86,8 +87,11 @@ class Root:
         if inside.startswith("/proc/") and inside not in _INSIDE_PROC:
             raise ValueError(f"{inside!r} cannot be mounted because it is inside /proc")
 
-    def _bind(self, source: str, destination: str, place: str, options: mounts.Options) -> None:
-        mounts.mount(source, place, None, mounts.BIND | (options.flags & mounts.REC))
+    def _bind(self, source: str, destination: str, place: str, options: mounts.Options, users: int | None = None) -> None:
+        if users is None:
+            mounts.mount(source, place, None, mounts.BIND | (options.flags & mounts.REC))
+        else:
+            _bind_mapped(source, place, users)
         # the descriptor still names what is below the new mount
         above = openat2.open_path(self.fd, destination)
         try:
@@ -271,6 +275,19 @@ class Root:
         mounts.umount(".", mounts.DETACH)
         os.chdir("/")
         os.close(self.fd)
+
+
+def _bind_mapped(source: str, place: str, users: int) -> None:
+    try:
+        mounts.bind_mapped(source, place, users)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        raise ValueError(
+            f"{source} cannot be mounted with its ids mapped (idmap): its file system or this kernel has no idmapped mounts"
+        ) from None
+    finally:
+        os.close(users)
 
 
 def _new_file_system(kind: str, source: str, place: str, options: mounts.Options) -> None:

@@ -211,6 +211,7 @@ MOUNT = one_of(
         bind=block(
             propagation=STRING,
             create_host_path=FLAG,
+            idmap=enum("match-user"),
             recursive=enum("enabled", "disabled", "writable", "readonly"),
             selinux=enum("z", "Z"),
         ),

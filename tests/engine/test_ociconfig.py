@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from compose_lite.engine import defaults, ociconfig
 from compose_lite.engine.users import User
@@ -159,3 +161,16 @@ def test_environment(env: list[str], tty: bool, wanted: list[str]) -> None:
 def test_no_command() -> None:
     with pytest.raises(EngineError, match="no command specified"):
         ociconfig.oci_config(container(Cmd=[]), around())
+
+
+@given(st.integers(0, 2**32 - 2), st.integers(0, 2**32 - 2), st.integers(0, 2**32 - 2))
+def test_swapped_ids_leave_the_others(disk: int, inside: int, other: int) -> None:
+    maps = ociconfig.swap_ids(disk, inside)
+
+    def shown(id: int) -> int:
+        (found,) = [m["hostID"] + id - m["containerID"] for m in maps if m["containerID"] <= id < m["containerID"] + m["size"]] or [id]
+        return int(found)
+
+    assert (shown(disk), shown(inside)) == (inside, disk)
+    if other not in (disk, inside):
+        assert shown(other) == other

@@ -293,6 +293,7 @@ class BindOptions(Model):
     propagation: str = ""
     create_host_path: Bool = False
     recursive: str = ""
+    idmap: str = ""
 
 
 class VolumeOptions(Model):
