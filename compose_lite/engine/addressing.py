@@ -33,6 +33,12 @@ def choose_subnets(
     return configs
 
 
+def chosen_overlap(network: Mapping[str, Any], routes: Sequence[pools.Network]) -> bool:
+    """One of the network's subnets that nobody asked for shares addresses with the machine's routes."""
+    wished = {pools.parse_subnet(one["Subnet"]) for one in network.get("x-wished") or () if one.get("Subnet")}
+    return any(pools.overlap(subnet, route) for subnet in subnets_of([network]) if subnet not in wished for route in routes)
+
+
 def _config(wanted: Mapping[str, Any], own: Iterable[pools.Network]) -> Document:
     subnet = pools.parse_subnet(wanted["Subnet"])
     if any(pools.overlap(subnet, other) for other in own):

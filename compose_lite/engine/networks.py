@@ -67,7 +67,7 @@ class Networks:
         raise EngineError(f"network {name} not found", http_status=404, code="network-unknown")
 
     def listing(self, filters: Mapping[str, Sequence[str]] | None = None) -> list[Document]:
-        return [{**d, "Containers": {}} for d in self._by_id.values() if self._matches(d, filters or {})]
+        return [_public(d) | {"Containers": {}} for d in self._by_id.values() if self._matches(d, filters or {})]
 
     def inspect(self, name: str) -> Document:
         document = self.find(name)
@@ -82,7 +82,7 @@ class Networks:
                     "IPv4Address": cidr(endpoint["IPAddress"], endpoint["IPPrefixLen"]),
                     "IPv6Address": cidr(endpoint["GlobalIPv6Address"], endpoint["GlobalIPv6PrefixLen"]),
                 }
-        return {**document, "Containers": inside}
+        return _public(document) | {"Containers": inside}
 
     async def create(self, body: Mapping[str, Any]) -> Document:
         """POST /networks/create: {"Id", "Warning"}. 409 for a used name."""
@@ -100,9 +100,9 @@ class Networks:
                 code="network-driver",
                 remedy="compose-lite has the drivers bridge, host and none; leave `driver` out.",
             )
-        document = new_network(name, driver, body)
+        document = new_network(name, driver, body) | {"x-wished": list((body.get("IPAM") or {}).get("Config") or ())}
         try:
-            document["IPAM"]["Config"] = self._choose_subnets(document, (body.get("IPAM") or {}).get("Config") or ())
+            document["IPAM"]["Config"] = self._choose_subnets(document)
         except NetworkError as error:
             raise EngineError(error.says, http_status=400, code=error.code, remedy=error.remedy) from error
         self._keep(document)
@@ -179,13 +179,24 @@ class Networks:
             raise EngineError(error.says, http_status=status, code=error.code, remedy=error.remedy) from error
 
     def ensure_subnet(self, network: Document) -> None:
-        """The default bridge gets its subnet when it is first needed."""
-        if network["Driver"] == "bridge" and not network["IPAM"]["Config"]:
-            try:
-                network["IPAM"]["Config"] = self._choose_subnets(network, ())
-            except NetworkError as error:
-                raise EngineError(error.says, code=error.code, remedy=error.remedy) from error
-            self._keep(network)
+        """The default bridge gets its subnet when it is first needed; one that somebody else took meanwhile is changed."""
+        if network["Driver"] != "bridge" or (network["IPAM"]["Config"] and not self._taken_meanwhile(network)):
+            return
+        try:
+            network["IPAM"]["Config"] = self._choose_subnets(network)
+        except NetworkError as error:
+            raise EngineError(error.says, code=error.code, remedy=error.remedy) from error
+        self._keep(network)
+
+    def _taken_meanwhile(self, network: Document) -> bool:
+        """Another engine, or the machine, now has a route into a subnet that we chose and have not used yet.
+
+        A bridge stands only while something runs on its network, so nothing showed the others that it was ours.
+        """
+        here = (e for c in self.users(network) for e in c.endpoints.values() if e["NetworkID"] == network["Id"])
+        if network["Id"] in self.bridges.made or any(e["IPAddress"] or e["GlobalIPv6Address"] for e in here):
+            return False
+        return addressing.chosen_overlap(network, _routes())
 
     def host_gateway(self, container: NetworkContainer) -> str:
         """An address where the machine itself answers: the gateway of the container's own way out, which surely exists;
@@ -203,11 +214,9 @@ class Networks:
         self._by_id[document["Id"]] = document
         self._store.put_network(document["Id"], document["Name"], document)
 
-    def _choose_subnets(self, network: Document, wanted: Sequence[Mapping[str, Any]]) -> list[Document]:
-        routes: list[pools.Network] = []
-        with contextlib.suppress(OSError), Route() as route:
-            routes = [pools.parse_subnet(f"{address}/{prefix}") for _, address, prefix in route.routes()]
-        return addressing.choose_subnets(network, wanted, addressing.subnets_of(self._by_id.values()), routes)
+    def _choose_subnets(self, network: Document) -> list[Document]:
+        others = [one for one in self._by_id.values() if one["Id"] != network["Id"]]
+        return addressing.choose_subnets(network, network.get("x-wished") or (), addressing.subnets_of(others), _routes())
 
     def _matches(self, document: Document, filters: Mapping[str, Sequence[str]]) -> bool:
         builtin = document["Name"] in PREDEFINED
@@ -253,3 +262,15 @@ def new_network(name: str, driver: str, body: Mapping[str, Any]) -> Document:
         "Options": body.get("Options") or {},
         "Labels": body.get("Labels") or {},
     }
+
+
+def _public(network: Document) -> Document:
+    """Docker's document: without `x-wished`, what the network was asked for."""
+    return {key: value for key, value in network.items() if not key.startswith("x-")}
+
+
+def _routes() -> list[pools.Network]:
+    """Where the machine can reach already."""
+    with contextlib.suppress(OSError), Route() as route:
+        return [pools.parse_subnet(f"{address}/{prefix}") for _, address, prefix in route.routes()]
+    return []

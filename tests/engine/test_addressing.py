@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from compose_lite.engine import addressing, endpoints
+from compose_lite.network import addresses as pools
 
 NETWORK = {"Id": "n" * 64, "Internal": False, "IPAM": {"Config": [{"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}]}}
 
@@ -26,3 +29,16 @@ def test_a_wished_hardware_address_stays() -> None:
     addressing.give_addresses(NETWORK, wished, addressing.taken_addresses(NETWORK, []))
     endpoints.clear_addresses(wished)
     assert wished["MacAddress"] == "02:00:00:00:00:07"
+
+
+@pytest.mark.parametrize(
+    ("wished", "routes", "overlap"),
+    [
+        ([], ["172.18.0.0/16"], True),
+        ([], ["172.19.0.0/16", "fd00::/64"], False),
+        ([{"Subnet": "172.18.0.0/16"}], ["172.18.0.0/16"], False),
+        ([{"Gateway": "172.18.0.1"}], ["172.18.7.0/24"], True),
+    ],
+)
+def test_a_chosen_subnet_that_somebody_took_meanwhile_is_seen(wished: list[dict[str, str]], routes: list[str], overlap: bool) -> None:
+    assert addressing.chosen_overlap(NETWORK | {"x-wished": wished}, [pools.parse_subnet(text) for text in routes]) is overlap
