@@ -126,6 +126,7 @@ def _join_family(where: Folders, answer: int) -> None:
             probe.connect(str(where.engine_socket))
             break
         time.sleep(0.05)
+    cgroups.settle_in(cgroups.ENGINE)
     _template(where, answer, None)
 
 
