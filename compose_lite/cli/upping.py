@@ -54,7 +54,7 @@ class Upping:
         o, engine = self.options, await self.context.engine()
         refuse_models(self.project)
         images = await self._images(engine)
-        if not self.context.options.dry_run:
+        if not self.context.options.dry_run and any(s.provider is not None for s in self.project.services.values()):
             names = with_dependencies(self.project, self.chosen())
             self.project = await provided(self.project, [n for n in names if n in self.chosen()], self.report, self.context.environ)
         snapshot = await observe(engine, self.project)

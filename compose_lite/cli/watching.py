@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import anyio
-import watchfiles
 
 from compose_lite import ids
 from compose_lite.api.protocol import DockerEngine
@@ -81,6 +80,8 @@ class Watching:
 
     async def _until_roots_change(self, engine: DockerEngine, first: bool = False) -> None:
         """Folders are watched with all below them, files and what is not there yet through the folder they stand in."""
+        import watchfiles  # for this command alone
+
         deep, flat = self._roots()
         stop, lock = anyio.Event(), anyio.Lock()
 
