@@ -96,6 +96,8 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     await server.close()
     containers.seats.publisher.close()
     await networks.stop(remove_bridges=not containers.busy)
+    if not containers.busy:
+        containers.volumes.unmount()
     if bridges is not None and not containers.busy:
         rootless.close_uplink(folders)
     containers.runtime.close()

@@ -94,6 +94,7 @@ class Volumes:
         users = [c.id for c in self._users(name)]
         if users:
             raise EngineError(f"remove {name}: volume is in use - [{', '.join(users)}]", http_status=409)
+        _unmount(document["Mountpoint"])  # before anything is deleted: what is mounted there is not ours
         del self._known[name]
         self._store.delete_volume(name)
         folder = Path(document["Mountpoint"]).parent
@@ -103,6 +104,12 @@ class Volumes:
             folder.rename(trash)
             shutil.rmtree(trash, ignore_errors=True)
         self._bus.publish("volume", "destroy", name, {"driver": "local"})
+
+    def unmount(self) -> None:
+        """Nothing runs and the engine ends: what volumes' options had mounted does not stay."""
+        for document in self._known.values():
+            with contextlib.suppress(EngineError):
+                _unmount(document["Mountpoint"])
 
     def prune(self, filters: Mapping[str, Sequence[str]]) -> Document:
         everything = any(v.lower() in ("1", "true") for v in filters.get("all", ()))
@@ -289,6 +296,17 @@ class Volumes:
                 )
                 raise EngineError(says) from error
         return str(data)
+
+
+def _unmount(data: str) -> None:
+    """Takes away what the driver's options had mounted. 409 when it stays."""
+    while os.path.ismount(data):
+        from compose_lite.linux import mount
+
+        try:
+            mount.umount(data, mount.DETACH)
+        except OSError as error:
+            raise EngineError(f"cannot unmount {data}: {(error.strerror or '').lower()}", http_status=409) from error
 
 
 def _add(points: dict[str, Document], point: Document) -> None:

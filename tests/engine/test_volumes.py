@@ -14,6 +14,7 @@ from compose_lite.engine.record import Container
 from compose_lite.engine.store import Store
 from compose_lite.engine.volumes import Volumes, clean, copy_up, visible
 from compose_lite.errors import EngineError
+from compose_lite.linux import mount
 from tests.engine.made import container
 
 
@@ -156,6 +157,29 @@ def test_a_subpath_stays_in_the_volume(volumes: Open, tmp_path: Path) -> None:
     (data / "sub").symlink_to(tmp_path)
     with pytest.raises(EngineError):
         room.source(point, [])
+
+
+@pytest.mark.root
+def test_what_is_mounted_by_a_volumes_options_is_not_deleted_with_it(volumes: Open, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/precious").touch()
+    room = volumes()
+    for name, options in (
+        ("memory", {"type": "tmpfs", "device": "tmpfs"}),
+        ("bound", {"type": "none", "o": "bind", "device": f"{tmp_path}/elsewhere"}),
+    ):
+        room.create({"Name": name, "DriverOpts": options})
+        found = points(room, {"Binds": [f"{name}:/x"]})["/x"]
+        source = room.source(found, [])
+        (Path(source) / "file").touch()
+    mount.mount(f"{tmp_path}/elsewhere", room.find("memory")["Mountpoint"], None, mount.BIND)  # as an NFS share would stand there
+    room.unmount()
+    assert not os.path.ismount(room.find("memory")["Mountpoint"])
+    mount.mount(f"{tmp_path}/elsewhere", room.find("memory")["Mountpoint"], None, mount.BIND)
+    room.remove("memory", force=False)
+    room.remove("bound", force=False)
+    assert (tmp_path / "elsewhere/precious").exists() and (tmp_path / "elsewhere/file").exists()
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 
 @pytest.mark.parametrize(("path", "wanted"), [("/a//b/../c/", "/a/c"), ("a", "/a"), ("/../..", "/"), ("//a", "/a")])
