@@ -86,6 +86,12 @@ def cli(engine_environment: dict[str, str], tmp_path: Path) -> Cli:
     return run
 
 
+def owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
 @pytest.fixture(scope="session")
 def busybox_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `docker save busybox` gives: an image of one layer, made of this machine's static busybox."""
@@ -96,7 +102,7 @@ def busybox_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("busybox")
     layer, archive = folder / "layer.tar", folder / "busybox.tar"
     with tarfile.open(layer, "w") as tar:
-        tar.add(busybox_root(folder / "root"), arcname=".")
+        tar.add(busybox_root(folder / "root"), arcname=".", filter=owned_by_root)
     digest = hashlib.sha256(layer.read_bytes()).hexdigest()
     config = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
