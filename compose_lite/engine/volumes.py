@@ -7,6 +7,7 @@ It must never follow a link out of a volume or an image's root.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -299,13 +300,17 @@ class Volumes:
 
 
 def _unmount(data: str) -> None:
-    """Takes away what the driver's options had mounted. 409 when it stays."""
-    while os.path.ismount(data):
-        from compose_lite.linux import mount
+    """Takes away what the driver's options had mounted, however often. 409 when it stays."""
+    from compose_lite.linux import mount
 
+    while True:
         try:
             mount.umount(data, mount.DETACH)
         except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):  # nothing is mounted there; os.path.ismount overlooks bind mounts
+                return
+            if error.errno == errno.EPERM and not os.path.ismount(data):
+                return
             raise EngineError(f"cannot unmount {data}: {(error.strerror or '').lower()}", http_status=409) from error
 
 
