@@ -44,9 +44,9 @@ def main() -> int:
     if connection is None:
         if not argv or command_of(argv) in ALONE or {"-h", "--help", "-v", "--version"} & set(argv[:1]) or elsewhere(argv):
             return in_process(argv)
-        from compose_lite import family  # cold: whoever waits for an engine to start can wait for these imports
+        from compose_lite import starting  # cold: whoever waits for an engine to start can wait for these imports
 
-        failed = family.start()
+        failed = starting.start()
         if failed:
             sys.stderr.write(failed + "\n")
             return 1

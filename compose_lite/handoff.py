@@ -14,6 +14,7 @@ import sys
 VERSION = 1
 STAMP = f"{VERSION}:{sys.hexversion:x}"
 PID, EXIT, REFUSED = b"P", b"E", b"N"
+READY = b"ready"  # what a family says first when it serves; anything else is why it does not
 
 
 def pack(request: dict[str, object]) -> bytes:

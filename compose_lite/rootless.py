@@ -16,10 +16,10 @@ from pathlib import Path
 
 from compose_lite.disk import Folders
 from compose_lite.errors import Error
+from compose_lite.handoff import READY
 from compose_lite.linux import mount, namespaces
 from compose_lite.linux.netlink import Route
 
-READY = b"ready"
 _UPLINK_MTU = "1500"  # as the bridges': of a larger one pasta sends packets that no bridge passes on, and hears no ICMP about it
 _UPLINKS = ("pasta", "passt", "slirp4netns")  # as proc_pid_comm(5) has them: `passt.avx2` is pasta
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "compose_lite"
-LEAVES = {"errors", "ids", "units", "disk", "ignore", "__version__"}
+LEAVES = {"starting", "handoff", "errors", "ids", "units", "disk", "ignore", "__version__"}
 ARROWS: dict[str, set[str]] = {
     "linux": set(),
     "runtime": {"linux"},
@@ -25,8 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "spec": set(),
     "graph": {"spec"},
     "project": {"spec", "graph", "api"},
-    # the template is what a family becomes, and a command without one starts it
-    "cli": {"project", "spec", "graph", "api", "handoff", "family"},
+    "cli": {"project", "spec", "graph", "api"},
 }
 # What each small process must not have imported when it begins to serve.
 HEAVY = {"asyncio", "anyio", "pydantic", "yaml", "ssl", "subprocess", "typing", "dataclasses", "logging", "inspect", "pathlib", "urllib"}

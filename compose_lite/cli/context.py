@@ -156,9 +156,9 @@ class Context:
                 # one that goes idle this moment takes its socket along: then again
                 if (attempt - started >= 40 and not os.path.exists(path)) or attempt == 100:
                     started = attempt
-                    from compose_lite import family
+                    from compose_lite import starting
 
-                    failed = await anyio.to_thread.run_sync(family.start, self.environ)
+                    failed = await anyio.to_thread.run_sync(starting.start, self.environ)
                     if failed:
                         raise ApiError(failed, code="engine-start") from None
                 await anyio.sleep(0.025)
