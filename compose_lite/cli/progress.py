@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import time
@@ -13,7 +15,9 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.tables import trimmed
 
 _RESET, _GREEN, _RED, _BLUE = "\033[0m", "\033[32m", "\033[31m", "\033[34m"
-_SIGNS = {"done": "✔", "failed": "✘", "working": "⠿"}
+_SIGNS = {"done": "✔", "failed": "✘"}
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_TICK = 0.1  # seconds between two drawings while something is under way
 
 
 class Plain:
@@ -93,7 +97,7 @@ class Live(Plain):
         super().__init__(out, build_out, prefix=prefix)
         self._rows: dict[str, tuple[str, str, str, float, float]] = {}
         self._drawn = 0
-        self._over = False
+        self._over = self._ticking = False
         self._colour, (self._width, self._height) = colour, size
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
@@ -106,6 +110,21 @@ class Live(Plain):
         state = "failed" if failed else "done" if done else "working"
         self._rows[key] = (state, status, detail, since, now)
         self._draw()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Time goes on in the block while something is under way."""
+        if self._ticking or self._over or all(row[0] != "working" for row in self._rows.values()):
+            return
+        with contextlib.suppress(RuntimeError):  # no event loop: nothing waits then
+            asyncio.get_running_loop().call_later(_TICK, self._tick)
+            self._ticking = True
+
+    def _tick(self) -> None:
+        self._ticking = False
+        if not self._over:
+            self._draw()
+            self._schedule()
 
     def output(self, name: str, text: str) -> None:
         self._erase()
@@ -147,11 +166,12 @@ class Live(Plain):
             shown = [r for r in shown if r[1][0] != "done"][: self._height - 2] or shown[-(self._height - 2) :]
         for key, (state, status, detail, since, now) in shown:
             colour = {"done": _GREEN, "failed": _RED, "working": _BLUE}[state] if self._colour else ""
-            reset, took = _RESET if colour else "", f"{now - since:.1f}s"
+            sign = _SIGNS.get(state) or _SPINNER[int(time.monotonic() / _TICK) % len(_SPINNER)]
+            reset, took = _RESET if colour else "", f"{(time.monotonic() if state == 'working' else now) - since:.1f}s"
             room = self._width - len(took) - 9  # a line that wraps would not be erased whole
             key = trimmed(key, max(room - len(status), 8))
             status, detail = trimmed(status, max(room - len(key), 8)), trimmed(detail, max(room - len(key) - len(status), 0))
-            lines.append(f" {colour}{_SIGNS[state]}{reset} {key}  {colour}{status}{reset} {detail}  {took}")
+            lines.append(f" {colour}{sign}{reset} {key}  {colour}{status}{reset} {detail}  {took}")
         self.out.write("".join(line + "\n" for line in lines))
         self.out.flush()
         self._drawn = len(lines)

@@ -14,7 +14,7 @@ import anyio
 
 from compose_lite.api.client import Answer, Hijacked
 from compose_lite.cli.context import Context
-from compose_lite.errors import Error, UsageError
+from compose_lite.errors import ApiError, Error, UsageError
 
 Resize = Callable[[int, int], Awaitable[None]]
 
@@ -111,12 +111,16 @@ async def _readable(fd: int) -> None:
 
 
 async def _follow_size(resize: Resize) -> None:
-    with contextlib.suppress(Exception):
-        size = os.get_terminal_size(0)
-        await resize(size.lines, size.columns)
+    for attempt in range(10):  # what has only just been asked for may not run yet
+        try:
+            size = os.get_terminal_size(0)
+            await resize(size.lines, size.columns)
+            break
+        except (OSError, ApiError):
+            await anyio.sleep(0.01 * (attempt + 1))
     with anyio.open_signal_receiver(signal.SIGWINCH) as signals:
         async for _ in signals:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(OSError, ApiError):
                 size = os.get_terminal_size(0)
                 await resize(size.lines, size.columns)
 
