@@ -61,6 +61,7 @@ class Converging:
     ids: dict[str, str] = field(default_factory=dict)  # container name -> id
     started: set[str] = field(default_factory=set)
     by_service: dict[str, dict[int, str]] = field(default_factory=dict)  # service -> number -> container id
+    gone: set[str] = field(default_factory=set)  # ids of removed containers
 
     async def run(self, plan: Plan, parallel: int = -1) -> None:
         """Raises the first error of a step."""
@@ -113,9 +114,7 @@ class Converging:
                 await self._ignoring_missing(self.engine.remove(id, force=True))
                 self.report.event("Container", name, "Removed", done=True)
                 self.ids.pop(name, None)
-                for numbers in self.by_service.values():
-                    for number in [n for n, other in numbers.items() if other == id]:
-                        del numbers[number]
+                self._forget(id)
             case StartContainer():
                 await self._start(step)
             case AwaitCondition():
@@ -123,6 +122,16 @@ class Converging:
             case Keep(_, name):
                 if not self.quiet_keep:
                     self.report.event("Container", name, "Running", done=True)
+
+    def _forget(self, id: str) -> None:
+        """A killed command may have left two containers of one number: then the other one is the service's."""
+        self.gone.add(id)
+        for numbers in self.by_service.values():
+            for number in [n for n, other in numbers.items() if other == id]:
+                del numbers[number]
+        for container in self.snapshot.containers:
+            if not container.oneoff and container.id not in self.gone:
+                self.by_service.setdefault(container.service, {}).setdefault(container.number, container.id)
 
     async def _remove_network(self, name: str) -> None:
         self.report.event("Network", name, "Removing")

@@ -334,6 +334,8 @@ def _difference(container: Seen, project: Project, service: Service, snapshot: S
         return outside[0]
     if container.state in ("removing", "dead"):
         return f"is {container.state}"
+    if container.name.endswith("_" + container_name(project, service, container.number)):
+        return "a recreation was broken off"
     return _lost_network(container, project, service, snapshot)
 
 

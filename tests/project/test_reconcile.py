@@ -255,3 +255,18 @@ def test_a_plan_once_applied_leaves_nothing_to_do(old: Project, wanted: Project,
 @given(projects())
 def test_equal_arguments_give_an_equal_plan(wanted: Project) -> None:
     assert str(up(wanted)[0]) == str(up(wanted)[0])
+
+
+def test_a_recreation_that_was_broken_off_leaves_one_container() -> None:
+    """The new one stood beside the old, or alone, under its name for the time between."""
+    wanted = project(service("web"))
+    _, after = up(wanted)
+    (old,) = after.containers
+    between = Seen(*["new" if f == "id" else "0123456789ab_p-web-1" if f == "name" else getattr(old, f) for f in Seen.__slots__])
+    both = Snapshot((between, old), after.networks, after.volumes)
+    assert [p.step for p in up(wanted, both)[0].steps if isinstance(p.step, RemoveContainer | CreateContainer)] == [
+        RemoveContainer("new", between.name, "web", "scaled down")
+    ]
+    alone = Snapshot((between,), after.networks, after.volumes)
+    (made,) = [p.step for p in up(wanted, alone)[0].steps if isinstance(p.step, CreateContainer)]
+    assert (made.name, made.replaces) == ("p-web-1", "new")
