@@ -127,7 +127,9 @@ class Engine(Protocol):
 
 
 class DockerEngine:
-    """The Engine at the other end of an EngineClient."""
+    """The Engine at the other end of an EngineClient. dry: it is only asked, nothing is changed."""
+
+    dry = False
 
     def __init__(self, client: EngineClient) -> None:
         self.client = client

@@ -141,7 +141,7 @@ class Context:
             url = self.engine_url()
             if self.own_engine:
                 await self._wait_for_own()
-            self._engine = DryEngine(EngineClient(url)) if self.options.dry_run else DockerEngine(EngineClient(url))
+            self._engine = DryEngine(url) if self.options.dry_run else DockerEngine(EngineClient(url))
         return self._engine
 
     async def _wait_for_own(self) -> None:

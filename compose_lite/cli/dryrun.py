@@ -5,9 +5,11 @@ What would be made has a made-up id. A program's output cannot be foretold: comm
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NoReturn
 
-from compose_lite.api.client import EngineClient
+from compose_lite.api.client import Answer, Content, EngineClient
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.errors import ApiError, UsageError
 
@@ -27,11 +29,38 @@ class _Anything(Document):
         super().__init__(Id="dry-run", Warnings=[], StatusCode=0)
 
 
+class Asking(EngineClient):
+    """The net below: a call that could change something is never sent, whoever makes it."""
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content: Content = None,
+        headers: Mapping[str, str] | None = None,
+        versioned: bool = True,
+    ) -> AsyncIterator[Answer]:
+        if method not in ("GET", "HEAD") and not path.endswith("/wait"):
+            raise _refusal()
+        call = super().stream(method, path, query=query, body=body, content=content, headers=headers, versioned=versioned)
+        async with call as answer:
+            yield answer
+
+    async def hijack(self, *_: Any, **__: Any) -> NoReturn:
+        raise _refusal()
+
+
 class DryEngine(DockerEngine):
     """Questions go through."""
 
-    def __init__(self, client: EngineClient) -> None:
-        super().__init__(client)
+    dry = True
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Asking(url))
         for name in _DONE:
             setattr(self, name, _nothing)
         for name in _MADE:
@@ -69,4 +98,8 @@ async def _no_lines(*_: object, **__: object) -> Any:
 
 
 async def _refuse(*_: object, **__: object) -> NoReturn:
-    raise UsageError("dry-run", "--dry-run cannot tell what a program would do", remedy="Leave --dry-run out.", status=1)
+    raise _refusal()
+
+
+def _refusal() -> UsageError:
+    return UsageError("dry-run", "--dry-run cannot tell what a program would do", remedy="Leave --dry-run out.", status=1)

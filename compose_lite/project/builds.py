@@ -265,6 +265,8 @@ async def push_image(engine: DockerEngine, image: str, report: Report) -> None:
 
 async def stream_build(engine: DockerEngine, request: Document) -> AsyncIterator[Document]:
     """The events of a build; the last one has `aux` with the image's ID, or `errorDetail`."""
+    if engine.dry:
+        return
     version = await engine.version()
     if (version.get("Platform") or {}).get("Name") == "compose-lite":
         async with engine.client.stream("POST", "/compose-lite/v1/build", body=request) as answer:

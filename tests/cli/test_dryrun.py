@@ -8,7 +8,6 @@ from typing import Any
 import anyio
 import pytest
 
-from compose_lite.api.client import EngineClient
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli import dryrun
 from compose_lite.cli.main import COMMANDS, command_module, with_dry_run
@@ -30,13 +29,16 @@ def test_every_call_is_known() -> None:
 
 def test_nothing_reaches_the_engine() -> None:
     async def go() -> None:
-        engine: Any = dryrun.DryEngine(EngineClient("unix:///nowhere"))
+        engine: Any = dryrun.DryEngine("unix:///nowhere")
         assert await engine.start("x") is True
         assert (await engine.create_container("n", {}))["Id"]
         assert [line async for line in engine.pull("x")] == []
         assert await engine.extension("POST", "ports/reserve", body={}) is None
         with pytest.raises(UsageError):
             await engine.exec_create("x", {})
+        for call in (engine.client.json("POST", "/containers/create"), engine.client.json("DELETE", "/x"), engine.client.hijack("/x")):
+            with pytest.raises(UsageError):
+                await call
 
     anyio.run(go)
 
