@@ -5,13 +5,13 @@ What a change means is decided in project/watch.py. A failure is told and the wa
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import io
 import os
+import socket
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 import anyio
@@ -46,7 +46,7 @@ class Watching:
     quiet: bool = False
     prune: bool = True
     rules: list[Rule] = field(default_factory=list)
-    _lock: int = -1
+    _lock: socket.socket | None = None
 
     def prepare(self) -> None:
         """Reads the rules; refuses what cannot be watched, and a second watch of the same project."""
@@ -54,29 +54,22 @@ class Watching:
         self.rules, warnings = rules_of(self.project, names, _dockerignore)
         for warning in warnings:
             self.context.warn(warning)
-        self._lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        key = hashlib.sha256(f"{self.context.folders.run}\0{self.project.name}".encode()).hexdigest()[:32]
+        self._lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._lock.bind(f"\0compose-lite/watch/{key}")  # abstract: it goes with this process, however that ends
+        except OSError:
             says = f"cannot take exclusive lock for project {self.project.name!r}: another watch of it is running"
             raise ProjectError("watch-twice", says, remedy="End the other one first.") from None
-
-    @property
-    def _lock_path(self) -> Path:
-        return self.context.folders.run / f"watch-{self.project.name}.lock"
 
     async def run(self) -> None:
         """For ever."""
         engine = await self.context.engine()
-        try:
-            early = initial(self.rules, {r.path: _files(r.path) for r in self.rules if r.initial_sync})
-            await self._act(engine, await self._newer(engine, early))
-            await self._until_roots_change(engine, first=True)
-            while True:
-                await self._until_roots_change(engine)
-        finally:
-            self._lock_path.unlink(missing_ok=True)
+        early = initial(self.rules, {r.path: _files(r.path) for r in self.rules if r.initial_sync})
+        await self._act(engine, await self._newer(engine, early))
+        await self._until_roots_change(engine, first=True)
+        while True:
+            await self._until_roots_change(engine)
 
     async def _until_roots_change(self, engine: DockerEngine, first: bool = False) -> None:
         """Folders are watched with all below them, files and what is not there yet through the folder they stand in."""
