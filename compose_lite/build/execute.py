@@ -163,7 +163,12 @@ class Build:
         names = [".dockerignore"] if self.request.inline else [f"{dockerfile}.dockerignore", ".dockerignore"]
         for name in names:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError), open(os.path.join(root, name), encoding="utf-8") as file:
-                return parse_ignore(file.read())
+                text = file.read()
+                if any(line.strip() == "!" for line in text.splitlines()):
+                    raise BuildError(
+                        "build-context", f'illegal exclusion pattern: "!" in {name}', remedy="Name what is to be taken back in."
+                    )
+                return parse_ignore(text)
         return ()
 
     def _wishes(self) -> Wishes:
