@@ -48,9 +48,9 @@ class Engine:
         return out
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """`ps -a` by service."""
+        """`ps -a` by service, without one-offs."""
         lines = self.run("ps", "-a", "--format", "json").splitlines()
-        return {row["Service"]: row for row in map(json.loads, lines)}
+        return {row["Service"]: row for row in map(json.loads, lines) if "-run-" not in row["Name"]}
 
     def inspect(self, service: str) -> dict[str, Any]:
         found: list[dict[str, Any]] = json.loads(self.run("container", "inspect", self.rows()[service]["ID"]))
