@@ -41,23 +41,26 @@ class _Client:
 
 
 class Monitor:
-    """The loop around one container. `parent`: the first process is our child; else (a second monitor) the zygote reaps it."""
+    """The loop around one container. `parent`: the first process is our child; else (a second monitor) the zygote reaps it.
 
-    def __init__(self, born: container.Born, bundle: str, *, parent: bool) -> None:
+    process: its pidfd, -1 when it has ended already and only its output is left.
+    """
+
+    def __init__(self, born: container.Born, bundle: str, process: int, *, parent: bool) -> None:
         self.born, self.bundle, self.parent = born, bundle, parent
         self.id: str = born.state["id"]
         self.started = not parent
-        self.ended = False
+        self.ended = process < 0
         self.log = LogWriter(born.state["log"])
         self.epoll = select.epoll()
         self.clients: dict[int, _Client] = {}
         self.starter: _Client | None = None
         self.once = born.state["stdin"] == "once" and not born.state["tty"]
         self.waiting_input: list[tuple[int, bytes]] = []
-        self.pidfd = pidfd.open_pidfd(born.pid)
+        self.pidfd = process
         self.listener = unix.listen(f"{bundle}/ctl")
         self.listener.setblocking(False)
-        for fd in (self.pidfd, self.listener.fileno(), *born.outputs):
+        for fd in (*(() if self.ended else (process,)), self.listener.fileno(), *born.outputs):
             self.epoll.register(fd, select.EPOLLIN)
         if parent:
             self.epoll.register(born.sync.fileno(), select.EPOLLIN)
@@ -341,7 +344,7 @@ def record_exit(bundle: str, state: Mapping[str, Any], status: int, *, seen: boo
         pass  # no engine: the next one reads the file
 
 
-def take_over(bundle: str, state: dict[str, Any], outputs: list[int]) -> None:
+def take_over(bundle: str, state: dict[str, Any], outputs: list[int], process: int) -> None:
     """A second monitor for a container whose first one was killed: log and attach go on; the zygote records the end."""
     born = container.Born()
     born.state = state
@@ -354,4 +357,4 @@ def take_over(bundle: str, state: dict[str, Any], outputs: list[int]) -> None:
         born.outputs = dict(zip(outputs, ("stdout", "stderr"), strict=False))
     state["monitor"], state["monitor_start"] = os.getpid(), pidfd.start_time(os.getpid())
     container.write_json(bundle, "state.json", state)
-    Monitor(born, bundle, parent=False).serve()
+    Monitor(born, bundle, process, parent=False).serve()

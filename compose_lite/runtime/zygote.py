@@ -225,12 +225,15 @@ class Zygote:
         if asked is not None and status != 0:
             says = f"the container's monitor ended with status {status} before the container was ready"
             _answer(asked.client, {"re": asked.number, "error": {"status": 128, "says": says}})
-        if status == 0 or not held.pid or os.path.exists(f"{held.bundle}/exit.json"):
-            if held.pid in self.orphans:  # a second monitor, whose container has ended and is drained
-                held.monitor = 0
-                self._finish(held)
+        if held.pid and held.pid in self.orphans:  # a second monitor
+            held.monitor = 0
+            if status > 128 and held.status is None:
+                self._replace_monitor(held)  # killed as well
             else:
-                _close_all(held)
+                self._finish(held)
+            return
+        if status == 0 or not held.pid or os.path.exists(f"{held.bundle}/exit.json"):
+            _close_all(held)
             return
         # It was killed; the container goes on.
         self.orphans[held.pid] = held
@@ -240,15 +243,16 @@ class Zygote:
         self._replace_monitor(held)
 
     def _replace_monitor(self, held: _Held) -> None:
-        held.monitor = 0
-        if held.status is None:
-            pid = os.fork()
-            if pid == 0:
-                _repair_fork(held.outputs)
-                _second_monitor(held)
-            held.monitor = pid
-            self.held[pid] = held
-        self._finish(held)
+        """Another one for its output. The pidfd is opened here, where the process cannot be reaped meanwhile; -1: it has ended."""
+        process = pidfd.open_pidfd(held.pid) if held.status is None else -1
+        pid = os.fork()
+        if pid == 0:
+            _repair_fork([*held.outputs, *([process] if process >= 0 else [])])
+            _second_monitor(held, process)
+        if process >= 0:
+            os.close(process)
+        held.monitor = pid
+        self.held[pid] = held
 
     def _finish(self, held: _Held) -> None:
         """Once the status is known and the second monitor has drained the output."""
@@ -336,7 +340,7 @@ def _birth(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _so
             container.write_json(bundle, "state.json", born.state)
             outputs = list(born.outputs)
             unix.send(report, messages.encode({"report": "container", "by": os.getpid(), "pid": born.pid}), outputs)
-            loop = monitor.Monitor(born, bundle, parent=True)
+            loop = monitor.Monitor(born, bundle, pidfd.open_pidfd(born.pid), parent=True)
             state = born.state
             answer = {key: state[key] for key in ("pid", "start", "monitor", "monitor_start")}
             _answer(client, answer | {"re": number, "unmet": born.unmet})
@@ -371,11 +375,11 @@ def _exec(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _soc
         _end(status)
 
 
-def _second_monitor(held: _Held) -> NoReturn:
+def _second_monitor(held: _Held, process: int) -> NoReturn:
     status = 1
     try:
         _name(b"cl-monitor")
-        monitor.take_over(held.bundle, messages.decode(container.read_state(held.bundle)), held.outputs)
+        monitor.take_over(held.bundle, messages.decode(container.read_state(held.bundle)), held.outputs, process)
         status = 0
     finally:
         _end(status)

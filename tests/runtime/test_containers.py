@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -324,6 +325,25 @@ def test_the_zygote_dies(tmp_path: Path) -> None:
         assert text(r.log(launch.id)) == "late\n"
         notice = await r.ended(launch.id, "an exec")  # nobody could see how
         assert (notice.status, notice.seen) == (UNKNOWN, False)
+
+    on_kernel(test, tmp_path)
+
+
+@pytest.mark.parametrize("monitor_first", [True, False])
+def test_a_monitor_and_its_container_are_killed_at_once(tmp_path: Path, monitor_first: bool) -> None:
+    async def test(r: Rig) -> None:
+        for pause in (0, 0, 0.0003, 0.002):
+            launch = r.launch("sh", "-c", "echo words; exec sleep 60")
+            made = await r.runtime.create(launch)
+            await r.runtime.start(launch.id)
+            pids = [made.monitor_pid, made.pid] if monitor_first else [made.pid, made.monitor_pid]
+            os.kill(pids[0], signal.SIGKILL)
+            await asyncio.sleep(pause)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pids[1], signal.SIGKILL)
+            notice = await r.ended(launch.id)
+            assert notice.status == 137 or not notice.seen  # the monitor may have reaped it and not have told
+            await r.runtime.delete(launch.id)
 
     on_kernel(test, tmp_path)
 

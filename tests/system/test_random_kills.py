@@ -84,7 +84,7 @@ def test_random_kills(engine: Engine) -> None:
         rows = engine.rows()
         assert set(rows) == {"web", "worker", "beside"}, says
         assert rows["web"]["State"] == rows["beside"]["State"] == "running", f"{says}: {rows}"
-        assert alive(engine.inspect("web")["State"]["Pid"]), says
+        assert alive(engine.inspect("web")["State"]["Pid"]), f"{says}\n{engine.inspect('web')}\n{(engine.base / 'data/engine.log').read_text()}"
         assert engine.run("exec", "-T", "web", "echo", "well") == "well\n", says
         ours |= {engine.inspect(service)["Id"] for service in rows}
         ours |= set(engine.run("network", "ls", "-q", "--no-trunc").split())
