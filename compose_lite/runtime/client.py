@@ -27,7 +27,7 @@ from compose_lite.runtime.config import Launch
 
 ZYGOTE_SOCKET = "zygote.sock"
 UNKNOWN = 255
-_NOTICE_SECONDS = 2.0  # a process is gone: so long its monitor may take to tell
+_NOTICE_SECONDS = 1.0  # a process is gone: so long its monitor may take to tell
 Stream = Literal["stdout", "stderr"]
 
 
