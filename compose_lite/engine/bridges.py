@@ -19,7 +19,7 @@ from compose_lite.network import attach, firewall
 from compose_lite.network.dns_server import Names
 
 T = TypeVar("T")
-BRIDGE_PREFIX, TABLE_PREFIX = "cl-", "compose-lite-"
+BRIDGE_PREFIX, TABLE_PREFIX = "br-", "compose-lite-"  # Docker's prefix: rules of the machine for `br-+` hold here too
 
 
 class Bridges:

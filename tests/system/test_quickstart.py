@@ -45,7 +45,7 @@ def test_three_services_know_each_other_and_leave_nothing(cli, tmp_path: Path, e
         assert hidden.split() == ["/home:", "/root:"]
     finally:
         cli("down", "-v", "-t", "1", cwd=folder)
-    assert f"cl-{network['Id'][:12]}" not in links()
+    assert f"br-{network['Id'][:12]}" not in links()
     assert mounts() == []
     assert cli("container", "ls", "-aq").stdout == ""
     assert cli("volume", "ls", "-q").stdout == ""
