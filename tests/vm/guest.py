@@ -43,7 +43,7 @@ mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts; mount -t tmpfs -o m
 mount -t tmpfs -o mode=755 run /run; mount -t tmpfs -o mode=1777 tmp /tmp; mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ln -sf /proc/self/fd /dev/fd
 depmod -a
-for m in overlay bridge veth nf_tables nft_ct nft_masq nft_chain_nat nft_redir br_netfilter; do modprobe $m; done
+for m in overlay bridge veth nf_tables nft_ct nft_masq nft_chain_nat nft_redir br_netfilter tun fuse loop; do modprobe $m; done
 hostname guest; ip link set lo up
 echo GUEST-ALIVE
 cd /src && COMMAND < /dev/null; echo "EXIT=$?"
