@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
         "events",
         "exec",
         "export",
+        "graph",
         "image",
         "images",
         "kill",

@@ -8,6 +8,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.errors import Error, UsageError
 from compose_lite.project.configtext import LISTINGS, ConfigText, ConfigWish, config_text
+from compose_lite.spec.schema import as_json
 
 COMMAND = Command(
     "config",
@@ -29,6 +30,7 @@ COMMAND = Command(
         flag("--profiles", "list_profiles", help="Print the profile names, one per line"),
         flag("-q", "--quiet", help="Only validate the configuration, don't print anything"),
         flag("--resolve-image-digests", help="Pin image tags to digests"),
+        flag("--schema", help="Print the JSON Schema of Compose files, for editors"),
         flag("--services", "list_services", help="Print the service names, one per line"),
         flag("--variables", help="Print model variables and default values"),
         flag("--volumes", help="Print the volume names, one per line"),
@@ -51,10 +53,14 @@ async def run(
     no_path_resolution: bool,
     resolve_image_digests: bool,
     lock_image_digests: bool,
+    schema: bool,
     list_profiles: bool,
     list_services: bool,
     **listed: bool,
 ) -> None:
+    if schema:
+        _put(context, ConfigText(as_json(), ()), output)
+        return
     del no_env_resolution  # Docker Compose 2.40 takes the flag and still resolves env files in what it prints
     wished = {**listed, "services": list_services, "profiles": list_profiles, "hash": bool(hash)}
     wish = ConfigWish(next((name for name in LISTINGS if wished[name]), ""), hash, format)
