@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class Volumes:
     def __init__(self, store: Store, folders: Folders, bus: Bus, containers: Mapping[str, Container]) -> None:
         self._store, self._bus, self._containers = store, bus, containers
         self.folder = folders.data / "volumes"
+        self._filling = threading.Lock()
         self._known: dict[str, Document] = {document["Name"]: document for document in store.volumes()}
 
     # documents: /volumes
@@ -256,8 +258,9 @@ class Volumes:
             return ""
         document = self.find(point["Name"])
         root = self._backing(document)
-        if not point.get("x-nocopy") and not point.get("x-subpath") and not point.get("x-copied") and _is_empty(root):
-            copy_up(layers, point["Destination"], root)
+        if not point.get("x-nocopy") and not point.get("x-subpath") and not point.get("x-copied"):
+            with self._filling:  # containers that start side by side may share it
+                self._fill(document["Name"], root, layers, point["Destination"])
         subpath = point.get("x-subpath")
         if not subpath:
             return root
@@ -272,6 +275,14 @@ class Volumes:
             raise EngineError(f"cannot access path {root}/{subpath}: {error.strerror}", http_status=400) from error
         finally:
             os.close(fd)
+
+    def _fill(self, name: str, root: str, layers: Sequence[str], place: str) -> None:
+        """An empty volume, or one whose filling was broken off by a kill, takes the image's content."""
+        begun = self.folder / name / "filling"
+        if _is_empty(root) or begun.exists():
+            begun.touch()
+            copy_up(layers, place, root)
+            begun.unlink()
 
     def _backing(self, document: Document) -> str:
         """The folder that is mounted: the volume's own, or what the local driver's options say (a bind; others are mounted)."""

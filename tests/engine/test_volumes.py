@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,28 @@ def test_what_is_mounted_by_a_volumes_options_is_not_deleted_with_it(volumes: Op
 @pytest.mark.parametrize(("path", "wanted"), [("/a//b/../c/", "/a/c"), ("a", "/a"), ("/../..", "/"), ("//a", "/a")])
 def test_clean(path: str, wanted: str) -> None:
     assert clean(path) == wanted
+
+
+def test_containers_that_start_side_by_side_fill_a_volume_once(volumes: Open, tmp_path: Path) -> None:
+    room, layer = volumes(), tmp_path / "layer"
+    for number in range(300):
+        (layer / f"data/{number % 7}").mkdir(parents=True, exist_ok=True)
+        (layer / f"data/{number % 7}/{number}").write_text("x")
+    room.create({"Name": "shared"})
+    point = {"Type": "volume", "Name": "shared", "Destination": "/data"}
+    with ThreadPoolExecutor(4) as starts:
+        roots = set(starts.map(lambda _: room.source(point, [str(layer)]), range(4)))
+    assert len(roots) == 1 and sum(len(files) for _, _, files in os.walk(roots.pop())) == 300
+
+
+def test_a_filling_that_was_broken_off_is_done_again(volumes: Open, tmp_path: Path) -> None:
+    room, layer = volumes(), tmp_path / "layer"
+    (layer / "data").mkdir(parents=True)
+    (layer / "data/one").write_text("whole")
+    root = Path(room.create({"Name": "half"})["Mountpoint"])
+    (root / "one").write_text("wh")
+    (root.parent / "filling").touch()
+    point = {"Type": "volume", "Name": "half", "Destination": "/data"}
+    assert Path(room.source(point, [str(layer)]), "one").read_text() == "whole"
+    (root / "one").write_text("written since")
+    assert Path(room.source(point, [str(layer)]), "one").read_text() == "written since"

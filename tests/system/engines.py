@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -125,15 +126,13 @@ class Engine:
 
 
 def _groups(ids: set[str]) -> list[str]:
-    """Groups of our containers, and the common ones where nobody else is in them."""
+    """Groups of our containers, and the common ones that nobody is in: they can be removed, which tells (and another engine may do)."""
     found = []
     top = Path("/sys/fs/cgroup")
-    for folder in [*top.glob("compose-lite*"), *top.glob("*/compose-lite*")]:
-        if folder.name not in ("compose-lite", "compose-lite-engine"):
-            continue
-        below = [path for path in folder.iterdir() if path.is_dir()]
-        found += [str(path) for path in below if path.name in ids]
-        if not below and not (folder / "cgroup.procs").read_text().split():
+    for folder in [folder for name in ("compose-lite", "compose-lite-engine") for folder in (*top.glob(name), *top.glob(f"*/{name}"))]:
+        with contextlib.suppress(OSError):
+            found += [str(path) for path in folder.iterdir() if path.name in ids]
+            folder.rmdir()
             found.append(str(folder))
     return found
 
