@@ -133,6 +133,11 @@ def _note_limit(where: Folders, topic: str, text: str) -> None:
         note.unlink(missing_ok=True)
 
 
+def limits(where: Folders) -> list[str]:
+    """What this machine cannot give to an ordinary user's containers, as sentences' cores; none for root."""
+    return [note.read_text() for note in sorted(where.run.glob("limit-*"))]
+
+
 def note_namespaces(where: Folders, pid: int) -> None:
     (where.run / "namespaces").write_text(f"{pid} {_start_time(pid)}")
 

@@ -56,3 +56,11 @@ def test_a_closed_uplink_is_no_error_and_another_program_is_left_alone(where: Fo
 def test_subordinate_ids(tmp_path: Path, text: str, found: tuple[int, int] | None) -> None:
     (tmp_path / "subuid").write_text(text)
     assert rootless._subordinate(str(tmp_path / "subuid"), 1000) == found
+
+
+def test_what_the_machine_cannot_give_is_told(where: Folders) -> None:
+    assert rootless.limits(where) == []
+    rootless._note_limit(where, "uplink", "containers have no way out")
+    rootless._note_limit(where, "ids", "only one user id")
+    rootless._note_limit(where, "ids", "")
+    assert rootless.limits(where) == ["containers have no way out"]

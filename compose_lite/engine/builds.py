@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
+from compose_lite import rootless
 from compose_lite.engine import creation, ociconfig
 from compose_lite.engine.buildchannel import Channel
 from compose_lite.engine.containers import Containers
@@ -49,6 +50,8 @@ class Builds:
         async for event in self._events(document):
             if "failed" in event:
                 failed = event["failed"]
+                if failed.get("exit") and not failed.get("remedy") and (limits := rootless.limits(self._containers.folders)):
+                    failed["remedy"] = f"Perhaps for this: {'; '.join(limits)}."
                 detail = {"code": failed.get("exit", 0), "message": failed["says"]}
                 await request.send_json({"failed": failed, "errorDetail": detail, "error": failed["says"]})
             elif "built" in event:

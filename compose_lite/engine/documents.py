@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compose_lite import __version__
+from compose_lite import __version__, rootless
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import has_label
 from compose_lite.engine.images import summary as image_row
@@ -325,7 +325,7 @@ def info(containers: Containers, images: int, engine_id: str, listeners: int) ->
         "RuncCommit": {"ID": ""},
         "InitCommit": {"ID": ""},
         "SecurityOptions": options,
-        "Warnings": None,
+        "Warnings": [f"WARNING: {limit}" for limit in rootless.limits(containers.folders)] or None,
     }
 
 
