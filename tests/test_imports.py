@@ -24,8 +24,9 @@ ARROWS: dict[str, set[str]] = {
     "engine": {"api", "build", "image", "network", "runtime", "linux", "rootless"},
     "spec": set(),
     "graph": {"spec"},
+    "lint": {"spec"},
     "project": {"spec", "graph", "api"},
-    "cli": {"project", "spec", "graph", "api"},
+    "cli": {"project", "spec", "graph", "lint", "api"},
 }
 # What each small process must not have imported when it begins to serve.
 HEAVY = {"asyncio", "anyio", "pydantic", "yaml", "ssl", "subprocess", "typing", "dataclasses", "logging", "inspect", "pathlib", "urllib"}

@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
         "image",
         "images",
         "kill",
+        "lint",
         "logs",
         "ls",
         "network",
