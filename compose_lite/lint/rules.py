@@ -211,7 +211,7 @@ def image_without_tag(subject: Subject) -> Iterator[Found]:
     built = {service.image for service in services.values() if service.build is not None}
     for name, service in services.items():
         image = service.image
-        if not image or image in built or "@" in image:
+        if not image or image in built or "@" in image or image.startswith("rootfs:"):
             continue
         _, _, tag = image.rpartition("/")[2].partition(":")
         if tag in ("", "latest"):

@@ -24,12 +24,16 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """files: absolute (or `-`). folder: the project directory. given_env_files: as written on the command line."""
+    """files: absolute (or `-`). folder: the project directory. given_env_files: as written on the command line.
+
+    read_env_files: those that the environment comes from, the strongest first.
+    """
 
     files: tuple[str, ...]
     folder: str
     environ: Mapping[str, str]
     given_env_files: tuple[str, ...]
+    read_env_files: tuple[str, ...] = ()
 
     def profiles(self, given: tuple[str, ...]) -> tuple[str, ...]:
         """Those given, else those of COMPOSE_PROFILES."""
@@ -51,15 +55,17 @@ def discover(
     known: dict[str, str] = {"PWD": cwd, **environ} if "PWD" not in environ else dict(environ)
     chosen = tuple(file if file == "-" else absolute(file, cwd) for file in files)
     for_env = tuple(absolute(file, cwd) for file in given)
-    known = with_env_files(known, for_env or _default(own or _folder_of(chosen, cwd), environ), warn)
+    first = for_env or _default(own or _folder_of(chosen, cwd), environ)
+    known = with_env_files(known, first, warn)
     chosen = chosen or _from_variable(known, cwd) or _search(own or cwd, warn)
     if not chosen:
         says = "no configuration file provided: not found"
         remedy = f"Create {NAMES[0]} in {own or cwd} or a folder above, or name a file with -f."
         raise SpecError("no-compose-file", says, remedy=remedy)
     folder = own or _folder_of(chosen, cwd)
-    known = with_env_files(known, for_env or _default(folder, environ), warn)
-    return Source(chosen, folder, known, given)
+    second = for_env or _default(folder, environ)
+    known = with_env_files(known, second, warn)
+    return Source(chosen, folder, known, given, tuple(dict.fromkeys((*reversed(first), *reversed(second)))))
 
 
 def refuse_remote(files: tuple[str, ...], place: Place | None) -> None:

@@ -16,8 +16,27 @@ from compose_lite.errors import Place, SpecError
 from compose_lite.ids import normalize_project_name
 from compose_lite.spec import check, discover, envfiles, interpolate, merge, normalize, reuse, schema, select, shortforms
 from compose_lite.spec.bind import bind
-from compose_lite.spec.document import Document, Map, parse, place_of, take_out
+from compose_lite.spec.document import Document, Map, clone, parse, place_of, take_out
+from compose_lite.spec.document import Path as TreePath
 from compose_lite.spec.models.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One document as it was read, for `config --explain`. raw: before variables are replaced, value: after.
+
+    role: `file` for the project's own, `include` or `extends`. folder: what its paths are relative to. env_files: where its variables
+    come from beside the caller's environment, the strongest first. replaced: what `!reset` and `!override` take out of earlier ones.
+    """
+
+    file: str
+    role: str
+    raw: Map
+    value: Map
+    folder: str
+    environ: Mapping[str, str]
+    env_files: tuple[str, ...]
+    replaced: tuple[TreePath, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +48,7 @@ class LoadOptions:
     profiles: --profile; empty: COMPOSE_PROFILES. env_files: --env-file; empty: COMPOSE_ENV_FILES, else .env.
     all_resources: keep networks, volumes, ... that no active service uses.
     dependencies: whether `services` brings along what they need.
+    heard: told of every document that is read, in order.
     """
 
     environ: Mapping[str, str]
@@ -47,6 +67,7 @@ class LoadOptions:
     consistency: bool = True
     all_resources: bool = False
     dependencies: bool = True
+    heard: Callable[[Statement], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +127,7 @@ class _Scope:
     prefix: str
     environ: Mapping[str, str]
     included: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -151,7 +173,7 @@ class _Reading:
         name = self.name(source, documents)
         self.environ["COMPOSE_PROJECT_NAME"] = name
         environ = {} if bare else self.environ
-        scope = _Scope(source.folder, source.folder, environ)
+        scope = _Scope(source.folder, source.folder, environ, env_files=source.read_env_files)
         tree = self.files(documents, scope, resolve=o.resolve_paths)
         if not tree:
             raise SpecError("empty", "empty compose file", place=Place(source.files[0]), remedy="It needs at least `services:`.")
@@ -198,7 +220,7 @@ class _Reading:
 
     def merged(self, tree: Map, document: Document, scope: _Scope) -> Map:
         """One more document on top of the tree."""
-        own = self.own(document, scope)
+        own = self.own(document, scope, "include" if scope.included else "file", scope.folder)
         self.include(own, replace(scope, included=(*scope.included, document.file)))
         take_out(tree, document.replaced)
         reuse.apply_extends(own, document.file, document.replaced, lambda path, place: self.base(path, place, scope))
@@ -214,13 +236,17 @@ class _Reading:
         merge.keep_last(tree)
         return tree
 
-    def own(self, document: Document, scope: _Scope) -> Map:
+    def own(self, document: Document, scope: _Scope, role: str, folder: str) -> Map:
         """The document's own content, variables replaced."""
         tree = document.value
         if not isinstance(tree, Map):
             raise SpecError("schema", "top-level object must be a mapping", place=document.place)
+        raw = clone(tree) if self.options.heard else tree
         if self.options.interpolate:
             interpolate.interpolate(tree, scope.environ.get, self.warn)
+        if self.options.heard:
+            told = clone(tree), folder, scope.environ, scope.env_files, document.replaced
+            self.options.heard(Statement(document.file, role, raw, *told))
         return tree
 
     def include(self, tree: Map, scope: _Scope) -> None:
@@ -230,7 +256,7 @@ class _Reading:
             env_files = entry.env_files or discover.default_env_file(entry.folder)
             environ = discover.with_env_files(scope.environ, env_files, self.warn, entry.place)
             documents = [self.open(file, entry.place) for file in entry.files]
-            inner = _Scope(entry.folder, entry.prefix, environ, scope.included)
+            inner = _Scope(entry.folder, entry.prefix, environ, scope.included, (*scope.env_files, *reversed(env_files)))
             reuse.import_resources(self.files(documents, inner, resolve=True), tree)
         tree.pop("include", None)
 
@@ -241,7 +267,7 @@ class _Reading:
         tree = Map()
         replaced: reuse.Replaced = ()
         for document in self.open(file, place):
-            own = self.own(document, scope)
+            own = self.own(document, scope, "extends", file.rpartition("/")[0] or "/")
             take_out(tree, document.replaced)
             tree = merge.merge(tree, own) if tree else own
             shortforms.make_long(tree, self.warn, lenient=not self.options.interpolate)

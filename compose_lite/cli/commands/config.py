@@ -7,7 +7,9 @@ from pathlib import Path
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.errors import Error, UsageError
+from compose_lite.project import explain as explanation
 from compose_lite.project.configtext import LISTINGS, ConfigText, ConfigWish, config_text
+from compose_lite.spec.load import LoadOptions
 from compose_lite.spec.schema import as_json
 
 COMMAND = Command(
@@ -15,6 +17,7 @@ COMMAND = Command(
     "Parse, resolve and render compose file in canonical format",
     (
         flag("--environment", help="Print environment used for interpolation"),
+        option("--explain", default="", help="Say where a value came from: services.web.environment.DEBUG"),
         option("--format", default="", help="Format the output. Values: [yaml | json]"),
         option("--hash", default="", help="Print the service config hash, one per line"),
         flag("--images", help="Print the image names, one per line"),
@@ -42,6 +45,7 @@ COMMAND = Command(
 async def run(
     context: Context,
     services: tuple[str, ...],
+    explain: str,
     format: str,
     hash: str,
     output: str,
@@ -73,11 +77,21 @@ async def run(
         resolve_paths=not no_path_resolution,
         consistency=not no_consistency,
     )
-    made = config_text(options, wish)
+    if explain:
+        made = _explained(context, options, explain, format)
+    else:
+        made = config_text(options, wish)
     for warning in made.warnings:
         context.warn(warning)
     if not quiet or wish.listing:
         _put(context, made, output)
+
+
+def _explained(context: Context, options: LoadOptions, path: str, format: str) -> ConfigText:
+    if format not in ("", "text", "json"):
+        raise UsageError("format", f'unsupported format "{format}"', remedy="With --explain say text or json.")
+    found = explanation.explain(options, path)
+    return ConfigText(explanation.as_json(found) if format == "json" else explanation.as_text(found, context.cwd), ())
 
 
 def _put(context: Context, made: ConfigText, output: str) -> None:

@@ -1,0 +1,283 @@
+"""`config --explain`: where a value came from, through every file, `extends`, `include`, override and variable.
+
+Reads through spec/load.py, which tells of every document; what is told is put together here. Decides nothing about values:
+the value is that of the loaded project, and a step is what a document says at that path.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from compose_lite.errors import Place, SpecError, nearest
+from compose_lite.spec.discover import read_text
+from compose_lite.spec.document import Map, Path, Seq, key_place, place_of
+from compose_lite.spec.interpolate import variables
+from compose_lite.spec.load import LoadOptions, Statement, load
+from compose_lite.spec.models.project import Project, place
+from compose_lite.spec.models.values import go_text
+from compose_lite.spec.render import ordinary, plain
+
+Read = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was said about the value. written: as in the file; notes: what came of it."""
+
+    place: Place
+    role: str
+    written: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """steps: from the weakest to the strongest. standing: where what holds is written, None for a default.
+
+    unsaid: why there is a value without any step.
+    """
+
+    path: str
+    value: Any
+    steps: tuple[Step, ...]
+    standing: Place | None
+    unsaid: str
+
+
+def explain(options: LoadOptions, wanted: str) -> Explanation:
+    """Raises SpecError for a path that the project does not have."""
+    heard: list[Statement] = []
+    project = load(replace(options, heard=heard.append, all_resources=True)).project
+    path, value = find(plain(project), wanted)
+    before = load(replace(options, resolve_env=False, all_resources=True)).project
+    story = _Story(heard, options.environ, read_text)
+    steps = [*story.from_files(before, path), *story.of(path)]
+    return Explanation(dotted(path), value, tuple(steps), place(project, path), _unsaid(options, path))
+
+
+def _unsaid(options: LoadOptions, path: Path) -> str:
+    """Why there is a value that no file gives, or one that is stronger than all files."""
+    if path != ("name",):
+        return "no file says so: it is a default"
+    if options.project_name:
+        return "it is given by --project-name"
+    return "it is given by COMPOSE_PROJECT_NAME" if options.environ.get("COMPOSE_PROJECT_NAME") else "it is the name of the folder"
+
+
+def find(tree: Any, wanted: str) -> tuple[Path, Any]:
+    """`services.web.labels.com.example.x`, `services.web.ports[0]`: the path and the value there; keys may hold dots."""
+    words = [word for word in re.split(r"\.|(?=\[\d+\])", wanted) if word]
+    path: list[str | int] = []
+    at = tree
+    while words:
+        step: str | int | None = None
+        taken = 1
+        if isinstance(at, list):
+            digits = words[0].strip("[]")
+            step = int(digits) if digits.isdigit() and int(digits) < len(at) else None
+        elif isinstance(at, dict):
+            for taken in range(len(words), 0, -1):
+                if ".".join(words[:taken]) in at:
+                    step = ".".join(words[:taken])
+                    break
+        if step is None:
+            raise _nothing_there(tuple(path), at, ".".join(words).replace(".[", "["))
+        path.append(step)
+        at = at[step]
+        words = words[taken:]
+    return tuple(path), at
+
+
+def _nothing_there(path: Path, at: Any, rest: str) -> SpecError:
+    where = f" in {dotted(path)}" if path else ""
+    known = list(at) if isinstance(at, dict) else []
+    hint = nearest(rest.split(".")[0], known) or (f"There is: {', '.join(map(str, known[:12]))}." if known else None)
+    return SpecError("explain-path", f"there is no {rest}{where}", remedy=hint)
+
+
+def dotted(path: Path) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    heard: Sequence[Statement]
+    environ: Mapping[str, str]
+    read: Read
+
+    def of(self, path: Path) -> Iterator[Step]:
+        """What the documents say, an extended service before the one that extends it."""
+        for statement in self._each():
+            if statement.role != "extends":
+                role = "" if statement.role == "file" else "included"
+                yield from self._said(statement, path, role, ())
+
+    def _each(self) -> Iterator[Statement]:
+        """Every document once: a base is read again by each service that extends it."""
+        seen: set[tuple[str, str, int]] = set()
+        for statement in self.heard:
+            line = next((pair[0].line for pair in statement.raw.marks.values() if pair and pair[0] is not None), 0)
+            key = (statement.file, statement.role, line)
+            if statement.role != "extends" or key not in seen:
+                yield statement
+            seen.add(key)
+
+    def _said(self, statement: Statement, path: Path, role: str, trail: tuple[tuple[str, str], ...]) -> Iterator[Step]:
+        if path[0] == "services" and len(path) > 1:
+            name = str(path[1])
+            yield from self._base(statement, name, path, (*trail, (statement.file, name)))
+        step = _in_document(statement, path, role)
+        if step is None and any(path[: len(taken)] == taken for taken in statement.replaced):
+            yield Step(Place(statement.file), role, "!reset", ("takes out what was said before",))
+        elif step is not None:
+            yield replace(step, notes=tuple(self._notes(statement, path, step)))
+
+    def _base(self, statement: Statement, name: str, path: Path, trail: tuple[tuple[str, str], ...]) -> Iterator[Step]:
+        """What the service that this one extends says."""
+        services = statement.value.get("services")
+        service = services.get(name) if isinstance(services, Map) else None
+        extends = service.get("extends") if isinstance(service, Map) else None
+        if extends is None:
+            return
+        other = extends.get("file") if isinstance(extends, Map) else None
+        base = extends.get("service") if isinstance(extends, Map) else extends
+        role = f"service '{base}', which '{name}' extends"
+        there: Path = ("services", str(base), *path[2:])
+        if other is None:
+            if (statement.file, str(base)) not in trail:
+                yield from self._said(statement, there, role, trail)
+            return
+        file = posixpath.normpath(posixpath.join(statement.folder, other))
+        for one in self._each():
+            if one.role == "extends" and one.file == file and (file, str(base)) not in trail:
+                yield from self._said(one, there, role, trail)
+
+    def _notes(self, statement: Statement, path: Path, step: Step) -> Iterator[str]:
+        raw, value = _at(statement.raw, path), _at(statement.value, path)
+        if any(path[: len(taken)] == taken or taken[: len(path)] == path for taken in statement.replaced):
+            yield "takes out what was said before (!reset, !override)"
+        if raw is None and path[0] == "services" and path[2:3] == ("environment",) and len(path) == 4:
+            yield self.origin(str(path[3]), statement)
+        for variable in {v.name: v for v in variables({"": raw})}.values():
+            default = f"; otherwise {variable.default!r}" if variable.default else ""
+            yield self.origin(variable.name, statement) + default
+        if raw != value:
+            yield f"gives {shown(value)}"
+
+    def origin(self, name: str, statement: Statement) -> str:
+        """Where a variable's value is from."""
+        value = statement.environ.get(name)
+        if value is None:
+            return f"{name} is not set"
+        if name in self.environ:
+            return f"{name} is {value!r} in the environment of the command"
+        for file in statement.env_files:
+            line = _line_of(name, self.read(file) or "")
+            if line:
+                return f"{name} is {value!r} by {file}:{line}"
+        return f"{name} is {value!r}, the project's name" if name == "COMPOSE_PROJECT_NAME" else f"{name} is {value!r}"
+
+    def from_files(self, project: Project, path: Path) -> Iterator[Step]:
+        """What env files and label files of a service say: all else is stronger."""
+        if len(path) != 4 or path[0] != "services" or path[1] not in project.services:
+            return
+        service = project.services[str(path[1])]
+        files = {"environment": [e.path for e in service.env_file], "labels": service.label_file}.get(str(path[2]), [])
+        role = "env_file" if path[2] == "environment" else "label_file"
+        for file in files:
+            text = self.read(file) or ""
+            line = _line_of(str(path[3]), text)
+            if line:
+                yield Step(Place(file, line, 1), role, text.splitlines()[line - 1].strip())
+
+
+def _in_document(statement: Statement, path: Path, role: str) -> Step | None:
+    """What the document says at the path; for what is in a list, what it says of the list."""
+    cut = next((n for n, step in enumerate(path) if isinstance(step, int)), len(path))
+    path = path[:cut]
+    raw = _at(statement.raw, path)
+    if raw is _MISSING:
+        return None
+    owner = _at(statement.raw, path[:-1])
+    where = key_place(owner, str(path[-1])) or place_of(statement.raw, path) or Place(statement.file)
+    return Step(where, role, f"{path[-1]}: {shown(raw)}")
+
+
+_MISSING = object()
+
+
+def _at(tree: Any, path: Path) -> Any:
+    """The value as the document has it, in lists of `K=V` too; _MISSING where it says nothing."""
+    at = tree
+    for step in path:
+        if isinstance(at, Map) and step in at:
+            at = at[step]
+        elif isinstance(at, Seq) and isinstance(step, int):
+            return at
+        elif isinstance(at, Seq):
+            entries = [e for e in at if isinstance(e, str) and (e == step or e.startswith((f"{step}=", f"{step}:")))]
+            if not entries:
+                return _MISSING
+            text = entries[-1][len(str(step)) + 1 :]
+            at = text if entries[-1] != step else None
+        else:
+            return _MISSING
+    return at
+
+
+def _line_of(name: str, text: str) -> int:
+    """The last line that sets the name; 0 when none does."""
+    found = list(re.finditer(rf"(?m)^[ \t]*(?:export[ \t]+)?{re.escape(name)}[ \t]*(?:[=:]|$)", text))
+    return text.count("\n", 0, found[-1].start()) + 1 if found else 0
+
+
+def shown(value: Any) -> str:
+    """A value on one line."""
+    if value is _MISSING or value is None:
+        return "null"
+    if isinstance(value, dict | list):
+        return json.dumps(ordinary(value), ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else go_text(value)
+
+
+def as_text(found: Explanation, cwd: str) -> str:
+    """The value, then the steps from the weakest to the strongest."""
+    lines = [f"{found.path}: {shown(found.value)}"]
+    for number, step in enumerate(found.steps, 1):
+        lines.append(f"{number}. {_near(step.place, cwd)}" + (f"  ({step.role})" if step.role else ""))
+        lines.append(f"   {step.written}")
+        lines += [f"   - {note.replace(cwd.rstrip('/') + '/', '')}" for note in step.notes]
+    if not found.steps:
+        lines.append(found.unsaid)
+    elif isinstance(found.value, dict | list) or any(c in found.path for c in "["):
+        lines.append("what several say is put together")
+    elif len(found.steps) > 1:
+        lines.append(f"the last one holds: {_near(found.steps[-1].place, cwd)}")
+    if "[" in found.path and found.standing is not None:
+        lines.append(f"this entry is written at {_near(found.standing, cwd)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_json(found: Explanation) -> str:
+    steps = [
+        {
+            "file": s.place.file,
+            "line": s.place.line,
+            "column": s.place.column,
+            "role": s.role or "file",
+            "written": s.written,
+            "notes": s.notes,
+        }
+        for s in found.steps
+    ]
+    return json.dumps({"path": found.path, "value": ordinary(found.value), "steps": steps}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _near(at: Place, cwd: str) -> Place:
+    inside = at.file.startswith(cwd.rstrip("/") + "/")
+    return Place(posixpath.relpath(at.file, cwd) if inside else at.file, at.line, at.column)

@@ -1,0 +1,94 @@
+"""Where a value came from: every step, in order, with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compose_lite.errors import SpecError
+from compose_lite.project.explain import Explanation, as_json, as_text, explain
+from compose_lite.spec.load import LoadOptions
+
+FILES = {
+    "common.yaml": "services:\n  base:\n    environment:\n      DEBUG: ${DEBUG:-0}\n      BASE: a\n",
+    "compose.yaml": """include: [inc.yaml]
+services:
+  web:
+    extends: {file: common.yaml, service: base}
+    image: nginx:${TAG}
+    env_file: web.env
+    environment: [DEBUG=no, USER, GONE=1]
+    ports: ["80:80"]
+    labels: {com.example.x: "${COMPOSE_PROJECT_NAME}"}
+""",
+    "compose.override.yaml": """services:
+  web:
+    environment:
+      DEBUG: last
+    ports: ["81:81"]
+""",
+    "inc.yaml": "services: {other: {image: 'redis:${TAG}'}}",
+    ".env": "# tags\nTAG=1.27\n",
+    "web.env": "DEBUG=env\nexport ONLY=file\n",
+}
+
+
+def explained(folder: Path, path: str, **files: str) -> Explanation:
+    for name, text in {**FILES, **files}.items():
+        (folder / name).write_text(text)
+    return explain(LoadOptions(environ={"USER": "me"}, cwd=str(folder), project_name="shop"), path)
+
+
+def places(found: Explanation) -> list[str]:
+    return [f"{step.place.file.rpartition('/')[2]}:{step.place.line}" for step in found.steps]
+
+
+def test_every_step_in_order(tmp_path: Path) -> None:
+    found = explained(tmp_path, "services.web.environment.DEBUG")
+    assert found.value == "last"
+    assert places(found) == ["web.env:1", "common.yaml:4", "compose.yaml:7", "compose.override.yaml:4"]
+    assert found.steps[1].role == "service 'base', which 'web' extends"
+    assert found.steps[1].notes == ("DEBUG is not set; otherwise '0'", 'gives "0"')
+    assert as_text(found, str(tmp_path)).endswith("the last one holds: compose.override.yaml:4:7\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where", "note"),
+    [
+        ("services.web.environment.ONLY", "file", ["web.env:2"], ""),
+        ("services.web.environment.BASE", "a", ["common.yaml:5"], ""),
+        ("services.web.environment.USER", "me", ["compose.yaml:7"], "in the environment of the command"),
+        ("services.web.image", "nginx:1.27", ["compose.yaml:5"], ".env:2"),
+        ("services.other.image", "redis:1.27", ["inc.yaml:1"], ".env:2"),
+        ("services.web.labels.com.example.x", "shop", ["compose.yaml:9"], "the project's name"),
+        ("services.web.ports[1].target", 81, ["compose.yaml:8", "compose.override.yaml:5"], ""),
+        ("networks.default.name", "shop_default", [], ""),
+        ("name", "shop", [], ""),
+    ],
+)
+def test_where_from(path: str, value: object, where: list[str], note: str, tmp_path: Path) -> None:
+    found = explained(tmp_path, path)
+    assert (found.path, found.value, places(found)) == (path, value, where)
+    assert note in " ".join(" ".join(step.notes) for step in found.steps)
+    assert json.loads(as_json(found))["value"] == value
+
+
+def test_what_no_file_says(tmp_path: Path) -> None:
+    assert "it is a default" in as_text(explained(tmp_path, "networks.default.name"), "/")
+    assert "--project-name" in as_text(explained(tmp_path, "name"), "/")
+    assert as_text(explained(tmp_path, "services.web.ports[1]"), str(tmp_path)).endswith("written at compose.override.yaml:5:13\n")
+
+
+def test_reset_and_override(tmp_path: Path) -> None:
+    over = "services:\n  web:\n    environment: !override\n      DEBUG: last\n"
+    found = explained(tmp_path, "services.web.environment.DEBUG", **{"compose.override.yaml": over})
+    assert "takes out what was said before (!reset, !override)" in found.steps[-1].notes
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"there is no DEBG in services.web.environment. Did you mean 'DEBUG'"):
+        explained(tmp_path, "services.web.environment.DEBG")
+    with pytest.raises(SpecError, match=r"there is no \[7\] in services.web.ports"):
+        explained(tmp_path, "services.web.ports[7]")
