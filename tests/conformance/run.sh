@@ -6,9 +6,21 @@ here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-$here/../../.venv/bin/python}
 command=${COMPOSE_LITE:-$(dirname "$python")/compose-lite}
 scratch=$(mktemp -d)
-export COMPOSE_LITE_RUN_DIR="$scratch/run" COMPOSE_LITE_DATA_DIR="$scratch/data" COMPOSE_LITE_IDLE=3 PYTHONDONTWRITEBYTECODE=1
+# the suites take all COMPOSE_ variables out of the environment, so the engine of this run is chosen by a command of its own
+cat >"$scratch/compose-lite" <<END
+#!/bin/sh
+COMPOSE_LITE_RUN_DIR=$scratch/run COMPOSE_LITE_DATA_DIR=$scratch/data COMPOSE_LITE_IDLE=3
+export COMPOSE_LITE_RUN_DIR COMPOSE_LITE_DATA_DIR COMPOSE_LITE_IDLE
+exec $command "\$@"
+END
+chmod +x "$scratch/compose-lite"
+command=$scratch/compose-lite
+export PYTHONDONTWRITEBYTECODE=1
 clean() {
-    while [ -e "$COMPOSE_LITE_RUN_DIR/engine.sock" ]; do sleep 0.5; done # the engine goes when it is idle
+    for _ in $(seq 60); do # the engine goes when it is idle
+        [ -e "$scratch/run/engine.sock" ] || break
+        sleep 0.5
+    done
     rm -rf "$scratch"
 }
 trap clean EXIT
