@@ -36,6 +36,7 @@ class Globals:
     compatibility: bool = False
     dry_run: bool = False
     all_resources: bool = False
+    allow_remote: bool = False
 
 
 @dataclass(slots=True)
@@ -69,9 +70,12 @@ class Context:
     # --- project
 
     def load_options(self, *, services: Sequence[str] = (), profiles: Sequence[str] = (), **more: Any) -> Any:
+        from compose_lite.cli.remotes import Remotes, allowed_by, asking
         from compose_lite.spec.load import LoadOptions
 
         o = self.options
+        allowed = o.allow_remote or allowed_by(self.environ)
+        remotes = Remotes(self.folders.data / "remote", self.environ, allowed, asking(self.err), self.warn)
         return LoadOptions(
             environ=self.environ,
             cwd=self.cwd,
@@ -83,6 +87,7 @@ class Context:
             services=tuple(services),
             stdin=sys.stdin.read,
             all_resources=o.all_resources,
+            fetch=remotes.fetch,
             **more,
         )
 

@@ -85,6 +85,7 @@ ROOT = Command(
         option("--engine", help="Engine to use: its URL, docker or podman (default: our own)"),
         flag("--compatibility", help="Run in backward compatibility mode"),
         flag("--dry-run", help="Show the plan and change nothing"),
+        flag("--allow-remote", help="Use Compose files from Git repositories and registries that `include` and `extends` name"),
         flag("--all-resources", help="Include all resources, even those not used by services"),
         flag("--verbose", hidden=True),
         flag("-v", "--version", help="Show the version"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from compose_lite.spec.interpolate import variables
 from compose_lite.spec.load import LoadOptions, Statement, load
 from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.values import go_text
+from compose_lite.spec.remote import is_elsewhere, parse
 from compose_lite.spec.render import ordinary, plain
 
 Read = Callable[[str], str | None]
@@ -55,7 +56,7 @@ def explain(options: LoadOptions, wanted: str) -> Explanation:
     project = load(replace(options, heard=heard.append, all_resources=True)).project
     path, value = find(plain(project), wanted)
     before = load(replace(options, resolve_env=False, all_resources=True)).project
-    story = _Story(heard, options.environ, read_text)
+    story = _Story(heard, options, read_text)
     steps = [*story.from_files(before, path), *story.of(path)]
     return Explanation(dotted(path), value, tuple(steps), place(project, path), _unsaid(options, path))
 
@@ -107,7 +108,7 @@ def dotted(path: Path) -> str:
 @dataclass(frozen=True, slots=True)
 class _Story:
     heard: Sequence[Statement]
-    environ: Mapping[str, str]
+    options: LoadOptions
     read: Read
 
     def of(self, path: Path) -> Iterator[Step]:
@@ -152,7 +153,9 @@ class _Story:
             if (statement.file, str(base)) not in trail:
                 yield from self._said(statement, there, role, trail)
             return
-        file = posixpath.normpath(posixpath.join(statement.folder, other))
+        remote = parse(other) if is_elsewhere(other) else None
+        fetch = self.options.fetch
+        file = fetch(remote, None) if remote and fetch else posixpath.normpath(posixpath.join(statement.folder, other))
         for one in self._each():
             if one.role == "extends" and one.file == file and (file, str(base)) not in trail:
                 yield from self._said(one, there, role, trail)
@@ -174,7 +177,7 @@ class _Story:
         value = statement.environ.get(name)
         if value is None:
             return f"{name} is not set"
-        if name in self.environ:
+        if name in self.options.environ:
             return f"{name} is {value!r} in the environment of the command"
         for file in statement.env_files:
             line = _line_of(name, self.read(file) or "")
@@ -215,7 +218,7 @@ def _at(tree: Any, path: Path) -> Any:
     """The value as the document has it, in lists of `K=V` too; _MISSING where it says nothing."""
     at = tree
     for step in path:
-        if isinstance(at, Map) and step in at:
+        if isinstance(at, Map) and isinstance(step, str) and step in at:
             at = at[step]
         elif isinstance(at, Seq) and isinstance(step, int):
             return at

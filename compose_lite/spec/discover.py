@@ -15,10 +15,10 @@ from pathlib import Path
 
 from compose_lite.errors import Place, SpecError
 from compose_lite.spec.envfiles import parsed
+from compose_lite.spec.remote import is_elsewhere
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = ("compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
-REMOTE = ("oci://", "https://", "http://", "git://", "ssh://", "github.com/", "git@")
 Warn = Callable[[str], None]
 
 
@@ -70,9 +70,13 @@ def discover(
 
 def refuse_remote(files: tuple[str, ...], place: Place | None) -> None:
     for file in files:
-        if file.startswith(REMOTE):
-            says = f"{file}: remote Compose files (oci://, Git, https://) are not supported"
-            raise SpecError("remote-file", says, place=place, remedy="Fetch it first, then name the local copy.")
+        if is_elsewhere(file):
+            raise remote_refused(file, place)
+
+
+def remote_refused(file: str, place: Place | None) -> SpecError:
+    says = f"{file}: a Compose file from elsewhere can be named here only as Git repository or oci:// in `include` or `extends`"
+    return SpecError("remote-file", says, place=place, remedy=f"Write `include: [{file}]` in a file of yours, or fetch it first.")
 
 
 def absolute(path: str, folder: str) -> str:

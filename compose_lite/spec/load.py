@@ -14,7 +14,7 @@ from typing import Any
 
 from compose_lite.errors import Place, SpecError
 from compose_lite.ids import normalize_project_name
-from compose_lite.spec import check, discover, envfiles, interpolate, merge, normalize, reuse, schema, select, shortforms
+from compose_lite.spec import check, discover, envfiles, interpolate, merge, normalize, remote, reuse, schema, select, shortforms
 from compose_lite.spec.bind import bind
 from compose_lite.spec.document import Document, Map, clone, parse, place_of, take_out
 from compose_lite.spec.document import Path as TreePath
@@ -49,6 +49,7 @@ class LoadOptions:
     all_resources: keep networks, volumes, ... that no active service uses.
     dependencies: whether `services` brings along what they need.
     heard: told of every document that is read, in order.
+    fetch: gives the local copy of a remote file of `include` and `extends`; None: such files are refused.
     """
 
     environ: Mapping[str, str]
@@ -68,6 +69,7 @@ class LoadOptions:
     all_resources: bool = False
     dependencies: bool = True
     heard: Callable[[Statement], None] | None = None
+    fetch: Callable[[remote.Remote, Place | None], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +252,7 @@ class _Reading:
         return tree
 
     def include(self, tree: Map, scope: _Scope) -> None:
-        for entry in reuse.includes(tree, scope.folder, self.warn):
-            discover.refuse_remote(entry.files, entry.place)
+        for entry in reuse.includes(tree, scope.folder, self.warn, self.local):
             reuse.check_include_cycle(scope.included, entry.files[0], entry.place)
             env_files = entry.env_files or discover.default_env_file(entry.folder)
             environ = discover.with_env_files(scope.environ, env_files, self.warn, entry.place)
@@ -260,10 +261,18 @@ class _Reading:
             reuse.import_resources(self.files(documents, inner, resolve=True), tree)
         tree.pop("include", None)
 
+    def local(self, path: str, folder: str, place: Place | None) -> str:
+        """The absolute path of a file that another one names; one from elsewhere is fetched."""
+        if not remote.is_elsewhere(path):
+            return discover.absolute(path, folder)
+        found = remote.parse(path)
+        if found is None or self.options.fetch is None:
+            raise discover.remote_refused(path, place)
+        return self.options.fetch(found, place)
+
     def base(self, path: str, place: Any, scope: _Scope) -> reuse.Base:
         """A file that is extended, made canonical by itself; its form is checked once it is merged."""
-        discover.refuse_remote((path,), place)
-        file = discover.absolute(path, scope.folder)
+        file = self.local(path, scope.folder, place)
         tree = Map()
         replaced: reuse.Replaced = ()
         for document in self.open(file, place):

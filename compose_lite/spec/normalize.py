@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from compose_lite.spec.document import Map, Seq
+from compose_lite.spec.remote import is_elsewhere
 from compose_lite.spec.shortforms import clean
 
 CONTENT = "x-#value"
@@ -112,7 +113,7 @@ def resolve_paths(tree: Map, paths: Paths) -> None:
         _change_all(service.get("label_file"), paths.absolute)
         extends = service.get("extends")
         if isinstance(extends, Map):
-            _change(extends, "file", paths.absolute)
+            _change(extends, "file", lambda file: file if is_elsewhere(file) else paths.absolute(file))
         develop = service.get("develop")
         for trigger in (develop.get("watch") or ()) if isinstance(develop, Map) else ():
             if isinstance(trigger, Map):

@@ -107,7 +107,11 @@ class Include:
     place: Any
 
 
-def includes(tree: Map, folder: str, warn: Callable[[str], None]) -> list[Include]:
+Local = Callable[[str, str, Any], str]
+"""(path as written, folder, place) -> the absolute path of the file, which may have been fetched."""
+
+
+def includes(tree: Map, folder: str, warn: Callable[[str], None], local: Local) -> list[Include]:
     """What the document includes. folder: the project directory of the document (absolute)."""
     entries = tree.get("include")
     if entries is None:
@@ -115,13 +119,13 @@ def includes(tree: Map, folder: str, warn: Callable[[str], None]) -> list[Includ
     if not isinstance(entries, Seq):
         says = f"`include` must be a list, got {entries}"
         raise SpecError("schema", says, place=place_of(tree, ("include",)), remedy="Begin each entry with a dash.")
-    return [_include(entry, folder, index, tree, warn) for index, entry in enumerate(entries)]
+    return [_include(entry, folder, index, tree, warn, local) for index, entry in enumerate(entries)]
 
 
 _KEYS = ("path", "project_directory", "env_file")
 
 
-def _include(entry: Any, folder: str, index: int, tree: Map, warn: Callable[[str], None]) -> Include:
+def _include(entry: Any, folder: str, index: int, tree: Map, warn: Callable[[str], None], local: Local) -> Include:
     place = place_of(tree, ("include", index))
     if isinstance(entry, str):
         entry = Map({"path": entry})
@@ -134,7 +138,7 @@ def _include(entry: Any, folder: str, index: int, tree: Map, warn: Callable[[str
     paths = _texts(entry.get("path"), f"include[{index}].path", place)
     if not paths:
         raise SpecError("schema", f"include[{index}] missing property 'path'", place=place)
-    files = tuple(_join(folder, path) for path in paths)
+    files = tuple(local(path, folder, place) for path in paths)
     directory = entry.get("project_directory")
     own = _join(folder, directory) if isinstance(directory, str) and directory else posixpath.dirname(files[0])
     env_files = tuple(_join(folder, f) for f in _texts(entry.get("env_file"), f"include[{index}].env_file", place))
