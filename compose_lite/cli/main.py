@@ -197,7 +197,13 @@ def import_commands() -> None:
     """All commands and what they need: for the template, whose forks then import nothing."""
     for name in COMMANDS:
         command_module(name)
-    for heavy in ("compose_lite.spec.load", "compose_lite.graph.services", "compose_lite.project.converge", "anyio._backends._asyncio"):
+    for heavy in (
+        "compose_lite.spec.load",
+        "compose_lite.cli.remotes",
+        "compose_lite.graph.services",
+        "compose_lite.project.converge",
+        "anyio._backends._asyncio",
+    ):
         importlib.import_module(heavy)
 
 

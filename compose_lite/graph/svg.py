@@ -90,6 +90,7 @@ def _placed(picture: Picture, found: Layers, volumes: Sequence[str]) -> dict[Spo
         y = top + (tallest - _height(column, sizes)) / 2
         for spot in column:
             height = BEND if isinstance(spot, Bend) else sizes[spot][1]
+            # as wide as the column: an arrow that began further left could run over a wider neighbour
             placed[spot] = Spread(x, y, width, height)
             y += height + GAP
         x += width + ROAD

@@ -84,6 +84,10 @@ def obsolete_key(subject: Subject) -> Iterator[Found]:
             yield Found(subject.place("services", name, "links"), says)
 
 
+_BASE_60 = re.compile(r"[1-9][0-9_]*(:[0-5]?[0-9])+")
+"""https://yaml.org/type/int.html: `8080:80` is none, since 80 is no digit to base 60."""
+
+
 def unquoted_port(subject: Subject) -> Iterator[Found]:
     for source in subject.sources.values():
         for tree in source.documents:
@@ -92,7 +96,7 @@ def unquoted_port(subject: Subject) -> Iterator[Found]:
                 for index, entry in enumerate(ports if isinstance(ports, Seq) else ()):
                     at = place_at(ports.mark(index)) if isinstance(ports, Seq) else None
                     text = source.line(at.line)[at.column - 1 :] if at else ""
-                    if at and isinstance(entry, str) and ":" in entry and text.startswith(entry):
+                    if at and isinstance(entry, str) and _BASE_60.fullmatch(entry) and text.startswith(entry):
                         end = at.column + len(entry)
                         edit = Edit(source.file, at.line, at.column, at.line, end, f'"{entry}"')
                         yield Found(at, f"services.{name}.ports: {entry} is a number to base 60 for readers of YAML 1.1", edit)

@@ -86,7 +86,8 @@ services:
   web: &unused
     image: nginx:1.27
     ports:
-      - 8080:80   # the site
+      - 8080:22   # the site
+      - 80:80
       - "81:81"
 networks:
   # nobody is here
@@ -104,7 +105,8 @@ services:
   web:
     image: nginx:1.27
     ports:
-      - "8080:80"   # the site
+      - "8080:22"   # the site
+      - 80:80
       - "81:81"
 """
 
