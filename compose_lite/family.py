@@ -55,7 +55,7 @@ def _run(where: Folders, answer: int) -> None:
     engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     inner = _fork_zygote(where, zygote_end, (lock, answer, engine_end.fileno()))
     zygote_end.close()
-    import compose_lite.engine.main as engine  # what engine and template share is imported before the fork
+    import compose_lite.api.protocol  # noqa: F401  what engine and template share is imported before the fork
 
     gc.collect()
     gc.freeze()  # a later collection would touch all of it, and so copy it, in both
@@ -65,6 +65,8 @@ def _run(where: Folders, answer: int) -> None:
         os.close(answer)
         os.close(alive)
         try:
+            from compose_lite.engine import main as engine
+
             engine.run(where, engine_end, _enter(inner) if inner else None, keep=(lock, engine_alive))
         except BaseException:
             traceback.print_exc()  # to the engine's log: nobody else can be told any more

@@ -96,3 +96,8 @@ def test_the_front_imports_builtin_modules_only() -> None:
 @pytest.mark.parametrize("module", SMALL)
 def test_a_process_imports_no_more_than_it_needs(module: str) -> None:
     assert modules_after(module) & SMALL[module] == set()
+
+
+def test_what_only_some_projects_need_is_not_in_the_template() -> None:
+    code = "import sys; from compose_lite.cli import main; main.import_commands(); print(*(set(main.LATE) & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent).stdout == "\n"

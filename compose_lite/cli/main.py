@@ -193,9 +193,14 @@ def command_module(name: str) -> ModuleType:
     return importlib.import_module(f"compose_lite.cli.commands.{COMMANDS[name]}")
 
 
+_COLD = ("graph", "lint")  # a worker imports these commands itself
+LATE = ("networkx",)
+"""Packages that are dear and that only some projects need: the template imports them when a worker had to."""
+
+
 def import_commands() -> None:
-    """All commands and what they need: for the template, whose forks then import nothing."""
-    for name in COMMANDS:
+    """What commands need, but for _COLD and LATE: for the template, whose forks then import nothing."""
+    for name in COMMANDS.keys() - _COLD:
         command_module(name)
     for heavy in (
         "compose_lite.spec.load",

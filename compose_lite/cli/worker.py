@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import selectors
 import signal
@@ -45,6 +46,8 @@ def serve(folders: Folders, engine_alive: int | None, ready: Callable[[], object
     selector.register(listener, selectors.EVENT_READ)
     if engine_alive is not None:
         selector.register(engine_alive, selectors.EVENT_READ)
+    lessons, teacher = os.pipe()  # names of LATE packages that workers had to import
+    selector.register(lessons, selectors.EVENT_READ)
 
     def accept() -> bool:
         """One command line; whether this template's code is still what is installed."""
@@ -53,7 +56,7 @@ def serve(folders: Folders, engine_alive: int | None, ready: Callable[[], object
         if os.fork() == 0:
             selector.close()
             listener.close()
-            _worker(client, mount_namespace, not current)
+            _worker(client, mount_namespace, not current, teacher)
         client.close()
         return current
 
@@ -64,6 +67,8 @@ def serve(folders: Folders, engine_alive: int | None, ready: Callable[[], object
         if listener in found:
             used = time.monotonic()
             ended = not accept()
+        if lessons in found:
+            _learn(os.read(lessons, 4096).decode().split())
         if engine_alive in found or not (found or folders.engine_socket.exists()):
             ended = True  # the engine is gone: the next command starts a new family
         ended = ended or time.monotonic() - used >= warm
@@ -99,9 +104,17 @@ def code_stamp() -> int:
     return newest
 
 
-def _worker(client: socket.socket, mount_namespace: str, stale: bool) -> None:
+def _learn(names: list[str]) -> None:
+    """The next workers have it from here. Only what this code knows is imported."""
+    for name in set(names) & set(cli.LATE):
+        importlib.import_module(name)
+    gc.freeze()
+
+
+def _worker(client: socket.socket, mount_namespace: str, stale: bool, teacher: int) -> None:
     """The forked process: one command line, then the end."""
     status = 1
+    before = {name for name in cli.LATE if name in sys.modules}
     try:
         request, fds = _receive(client)
         if stale or request.get("v") != handoff.STAMP or request.get("mnt") != mount_namespace:
@@ -120,6 +133,8 @@ def _worker(client: socket.socket, mount_namespace: str, stale: bool) -> None:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+        with contextlib.suppress(OSError):
+            os.write(teacher, "".join(f"{name}\n" for name in cli.LATE if name in sys.modules and name not in before).encode())
         with contextlib.suppress(OSError):
             client.sendall(handoff.answer(handoff.EXIT, status))
         os._exit(status & 0xFF)
