@@ -105,14 +105,33 @@ def test_equal_files_equal_project(tmp_path: Path) -> None:
     assert loaded(tmp_path).project == loaded(tmp_path).project
 
 
-def test_every_attribute_of_the_schema_has_a_field() -> None:
-    from compose_lite.spec.models.service import Build, Healthcheck, PortConfig, Service, VolumeMount
-    from compose_lite.spec.schema import BUILD, HEALTHCHECK, MOUNT, PORT, SERVICE
+def test_schema_and_models_know_the_same_attributes() -> None:
+    from compose_lite.spec import schema
+    from compose_lite.spec.models import resources, service
 
-    pairs = [(SERVICE, Service), (BUILD, Build), (HEALTHCHECK, Healthcheck)]
-    pairs += [(PORT["oneOf"][2], PortConfig), (MOUNT["oneOf"][1], VolumeMount)]
-    for schema, model in pairs:
-        assert set(schema["properties"]) <= set(model.model_fields)
+    network, watch = schema.NETWORK["properties"], schema.DEVELOP["properties"]["watch"]
+    pairs = [
+        (schema.SERVICE, service.Service),
+        (schema.BUILD, service.Build),
+        (schema.HEALTHCHECK, service.Healthcheck),
+        (schema.PORT["oneOf"][2], service.PortConfig),
+        (schema.MOUNT["oneOf"][1], service.VolumeMount),
+        (schema.DEPENDENCY, service.Dependency),
+        (schema.HOOK, service.Hook),
+        (schema.BLKIO, service.Blkio),
+        (schema.ATTACHMENT, service.ServiceNetwork),
+        (schema.DEPLOY, service.Deploy),
+        (watch["items"], service.Trigger),
+        (schema.NETWORK, resources.Network),
+        (network["ipam"], resources.Ipam),
+        (schema.VOLUME, resources.Volume),
+        (schema.MODEL, resources.LanguageModel),
+    ]
+    for form, model in pairs:
+        named = {"name"} if model is service.Service else set()  # the key of the service
+        assert set(form["properties"]) == set(model.model_fields) - named, model
+    files = {*schema.SECRET["properties"], *schema.CONFIG["properties"]}
+    assert files == set(resources.FileObject.model_fields)
 
 
 def test_the_schema_file_is_current() -> None:
