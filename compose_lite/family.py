@@ -1,6 +1,6 @@
-"""Starts one user's family of processes: zygote, engine and template, forks of one start (shared pages).
+"""Starts one user's family of processes: zygote, engine and template.
 
-    front ──exec──▶ family (session leader) ──fork──▶ zygote      first, before anything heavy; rootless: makes the namespaces
+    front ──exec──▶ family (session leader) ──exec──▶ zygote      a fresh interpreter; rootless: makes the namespaces
                           │ imports what both share
                           ├──fork──▶ engine      rootless: joins the user and mount namespace, its one namespace thread the network
                           └ becomes the template (cli/worker.py)
@@ -125,10 +125,10 @@ def _enter(zygote: int) -> int:
 
 
 def _fork_zygote(where: Folders, sock: socket.socket, unwanted: tuple[int, ...]) -> int:
-    """Forks the zygote; as an ordinary user inside new (or a living family's) namespaces. Its pid when there are namespaces to join."""
+    """Starts the zygote; as an ordinary user inside new (or a living family's) namespaces. Its pid when there are namespaces to join."""
     ordinary = os.geteuid() != 0
     if ordinary:
-        from compose_lite import rootless  # only there: what is imported here stays in every monitor
+        from compose_lite import rootless
     old = rootless.living_namespaces(where) if ordinary else 0
     ready, born = os.pipe()
     mapped, go = os.pipe()
@@ -142,10 +142,10 @@ def _fork_zygote(where: Folders, sock: socket.socket, unwanted: tuple[int, ...])
             rootless.make_namespaces(born, mapped)
         os.close(born)
         os.close(mapped)
-        from compose_lite.runtime import zygote
-
-        zygote.main(sock, str(where.run))
-        os._exit(0)
+        # a fresh interpreter: what this one has imported would stay in every monitor
+        program = f"import sys; sys.path.append({str(Path(__file__).parents[1])!r}); import compose_lite.runtime.zygote as z; z.stay()"
+        os.set_inheritable(sock.fileno(), True)
+        os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", program, str(sock.fileno()), str(where.run)], dict(os.environ))
     os.close(born)
     os.close(mapped)
     try:

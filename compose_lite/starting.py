@@ -43,5 +43,4 @@ def _clean_environment(env: dict[str, str]) -> dict[str, str]:
     """What the engine needs of the caller's environment: never the caller's secrets."""
     kept = ("HOME", "PATH", "LANG", "TZ", "PYTHONPATH", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR")
     prefixes = ("XDG_", "COMPOSE_LITE_", "LC_", "PYTHON", "HTTP_", "HTTPS_", "NO_PROXY", "http_", "https_", "no_proxy", "COVERAGE_")
-    ours = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}  # looking for them imports 2 MB
-    return ours | {k: v for k, v in env.items() if k in kept or k.startswith(prefixes)}
+    return {k: v for k, v in env.items() if k in kept or k.startswith(prefixes)}

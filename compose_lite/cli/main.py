@@ -193,14 +193,15 @@ def command_module(name: str) -> ModuleType:
     return importlib.import_module(f"compose_lite.cli.commands.{COMMANDS[name]}")
 
 
-_COLD = ("graph", "lint")  # a worker imports these commands itself
+_WARM = ("config", "container", "down", "exec", "image", "logs", "ps", "restart", "run", "start", "stop", "up")
+"""Commands that the template has imported; a worker imports another one itself."""
 LATE = ("networkx",)
 """Packages that are dear and that only some projects need: the template imports them when a worker had to."""
 
 
 def import_commands() -> None:
-    """What commands need, but for _COLD and LATE: for the template, whose forks then import nothing."""
-    for name in COMMANDS.keys() - _COLD:
+    """What the _WARM commands need, but for LATE: for the template, whose forks then import nothing."""
+    for name in _WARM:
         command_module(name)
     for heavy in (
         "compose_lite.spec.load",

@@ -410,7 +410,7 @@ def _end(status: int) -> NoReturn:
 
 
 def main(sock: socket.socket | _socket.socket, run: str) -> NoReturn:
-    """Serves the clients from `sock` on; for a fork of the family made before its heavy imports."""
+    """Serves the clients from `sock` on."""
     own = _socket.socket(fileno=os.dup(sock.fileno()))
     os.set_inheritable(own.fileno(), False)
     os.chdir("/")
@@ -435,8 +435,13 @@ def main(sock: socket.socket | _socket.socket, run: str) -> NoReturn:
         _end(status)
 
 
+def stay() -> NoReturn:
+    """A fresh interpreter's start, in the namespaces of its caller: `... <descriptor> <run folder>`."""
+    main(_socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
+
+
 def serve() -> NoReturn:
-    """A fresh interpreter's start: `... <descriptor> <run folder> [<network namespace>]`. The caller waits for its fork only."""
+    """The same for an engine's: `... <descriptor> <run folder> [<network namespace>]`. The caller waits for its fork only."""
     if os.fork():
         os._exit(0)
     if len(sys.argv) > 3:
