@@ -40,6 +40,7 @@ class Networks:
     def __init__(self, store: NetworkStore, emit: Emit, containers: Mapping[str, NetworkContainer], bridges: Bridges) -> None:
         self._store, self._emit, self._containers = store, emit, containers
         self.bridges = bridges
+        self.guests: dict[str, NetworkContainer] = {}  # builds' containers: on a network, but none of the engine's
         self._by_id: dict[str, Document] = {document["Id"]: document for document in store.networks()}
         for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
             if not any(d["Name"] == name for d in self._by_id.values()):
@@ -138,7 +139,8 @@ class Networks:
     # --- what a container's seat asks
 
     def users(self, network: Mapping[str, Any]) -> list[NetworkContainer]:
-        return [c for c in self._containers.values() if any(e["NetworkID"] == network["Id"] for e in c.endpoints.values())]
+        everybody = (*self._containers.values(), *self.guests.values())
+        return [c for c in everybody if any(e["NetworkID"] == network["Id"] for e in c.endpoints.values())]
 
     def unneeded(self, running: Collection[str]) -> list[Document]:
         """The networks on which none of these containers stands."""

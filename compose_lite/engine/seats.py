@@ -94,6 +94,8 @@ class Seats:
             sandbox = await self._bridges.in_thread(lambda: attach.create_sandbox(resolver=resolver))
             seat = self._seats[container.id] = _Seat(sandbox, self._view(container))
         seat.holders.add(container.id)
+        if container.id not in self._containers:
+            self._networks.guests[container.id] = container  # its addresses are taken
         try:
             for network, settings in wanted:
                 if network["Id"] not in seat.connected:
@@ -123,6 +125,7 @@ class Seats:
 
     async def disconnect(self, container: NetworkContainer, *, keep_sandbox: bool) -> None:
         """It has ended, or never started. keep_sandbox: it will be back at once (restart)."""
+        self._networks.guests.pop(container.id, None)
         owner = self._owner_or_self(container)
         seat = self._seats.get(owner.id)
         if seat is None:
