@@ -438,6 +438,11 @@ def _stay_as_init(sync: _socket.socket, process: Mapping[str, Any], environment:
     """The caller goes on as the program in a child; this process stays as pid 1, forwards every signal and reaps (tini(1))."""
     every = [n for n in range(1, 65) if n not in (9, 19, 32, 33, 4, 5, 7, 8, 11)]
     _signal.pthread_sigmask(_signal.SIG_SETMASK, every)
+    try:  # before the program could look at it
+        prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(b"docker-init"), ctypes.c_void_p).value or 0)
+        process_title.set_title(["/sbin/docker-init", "--", *process["args"]], [f"{k}={v}" for k, v in environment.items()])
+    except OSError:
+        pass
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -450,11 +455,6 @@ def _stay_as_init(sync: _socket.socket, process: Mapping[str, Any], environment:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         return
     sync.close()
-    try:
-        prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(b"docker-init"), ctypes.c_void_p).value or 0)
-        process_title.set_title(["/sbin/docker-init", "--", *process["args"]], [f"{k}={v}" for k, v in environment.items()])
-    except OSError:
-        pass
     while True:
         number = _signal.sigwaitinfo(every).si_signo
         if number != _signal.SIGCHLD:
