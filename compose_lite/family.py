@@ -23,7 +23,7 @@ from pathlib import Path
 
 from compose_lite.disk import Folders, folders, make_private
 from compose_lite.errors import Error
-from compose_lite.handoff import READY
+from compose_lite.handoff import READY, zygote_command
 from compose_lite.linux import cgroups
 
 
@@ -142,10 +142,8 @@ def _fork_zygote(where: Folders, sock: socket.socket, unwanted: tuple[int, ...])
             rootless.make_namespaces(born, mapped)
         os.close(born)
         os.close(mapped)
-        # a fresh interpreter: what this one has imported would stay in every monitor
-        program = f"import sys; sys.path.append({str(Path(__file__).parents[1])!r}); import compose_lite.runtime.zygote as z; z.stay()"
         os.set_inheritable(sock.fileno(), True)
-        os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", program, str(sock.fileno()), str(where.run)], dict(os.environ))
+        os.execve(sys.executable, zygote_command("stay", sock.fileno(), where.run), dict(os.environ))
     os.close(born)
     os.close(mapped)
     try:

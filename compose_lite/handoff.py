@@ -17,6 +17,16 @@ PID, EXIT, REFUSED = b"P", b"E", b"N"
 READY = b"ready"  # what a family says first when it serves; anything else is why it does not
 
 
+def zygote_command(entry: str, *args: object) -> list[str]:
+    """argv of a zygote: a fresh, isolated interpreter, as what its starter has imported would stay in every monitor.
+
+    entry: the function of runtime/zygote.py that it begins with; args: what that reads of sys.argv.
+    """
+    root = __file__.rpartition("/compose_lite/")[0]
+    program = f"import sys; sys.path.append({root!r}); import compose_lite.runtime.zygote as z; z.{entry}()"
+    return [sys.executable, "-I", "-S", "-c", program, *map(str, args)]
+
+
 def pack(request: dict[str, object]) -> bytes:
     body = marshal.dumps(request)
     return len(body).to_bytes(4, "little") + body

@@ -10,10 +10,9 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 from compose_lite.disk import Undo
 from compose_lite.linux import nf_tables
@@ -23,7 +22,6 @@ from compose_lite.linux.netlink import Route
 RESOLVER = "127.0.0.11"
 # Docker sets these in every namespace of its own (libnetwork osl); the second fails in a user namespace.
 SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -64,9 +62,6 @@ class NamespaceThread:
 
     def __init__(self, home: int | None = None) -> None:
         self.executor = ThreadPoolExecutor(1, "netns", *(() if home is None else (setns, (home, NEWNET))))
-
-    def submit(self, act: Callable[..., T], *args: object) -> T:
-        return self.executor.submit(act, *args).result()
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from compose_lite.errors import ContainerError
+from compose_lite.handoff import zygote_command
 from compose_lite.linux import cgroups, pidfd, unix
 from compose_lite.runtime import messages
 from compose_lite.runtime.config import Launch
@@ -671,7 +672,6 @@ def open_zygote(run: Path, network: int | None = None) -> socket.socket:
         sock.close()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        program = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); import compose_lite.runtime.zygote as z; z.serve()"
         theirs.set_inheritable(True)
         inherited = [os.dup(network)] if network is not None else []
         try:
@@ -679,7 +679,7 @@ def open_zygote(run: Path, network: int | None = None) -> socket.socket:
                 os.set_inheritable(fd, True)
             pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-I", "-S", "-c", program, str(theirs.fileno()), str(run), *map(str, inherited)],
+                zygote_command("serve", theirs.fileno(), run, *inherited),
                 {},
                 file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
                 setsid=True,
