@@ -17,8 +17,14 @@ PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def new_id() -> str:
-    """A container, network or exec id: 64 hexadecimal digits."""
-    return secrets.token_hex(32)
+    """A container, network or exec id: 64 hexadecimal digits, of which the first 12 are not all decimal ones.
+
+    The first 12 are a container's hostname and one of its names; a name of decimal digits alone is an address to
+    inet_aton(3), so resolvers would never ask for it. One id in 280 would be such.
+    """
+    while (made := secrets.token_hex(32))[:12].isdecimal():
+        pass
+    return made
 
 
 def short(full: str) -> str:

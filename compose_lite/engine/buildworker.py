@@ -30,6 +30,7 @@ from compose_lite.build.host import RunStep, StepFailed
 from compose_lite.engine import users
 from compose_lite.engine.buildchannel import MOST, Channel
 from compose_lite.errors import BuildError, EngineError, Error
+from compose_lite.ids import new_id
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import unix
 from compose_lite.linux.syscall import prctl
@@ -200,7 +201,7 @@ class _Host:
     # RUN
 
     async def run(self, step: RunStep, output: Callable[[int, bytes], None]) -> int:
-        id = secrets.token_hex(32)
+        id = new_id()
         config, fds = await self._config(step)
         launch = Launch(
             id, str(self._run / "c" / id), config,

@@ -34,5 +34,5 @@ done
 cd "$CONFORMANCE_DIR"
 # word splitting is meant: the lists' folder has no blanks in its path
 # shellcheck disable=SC2086
-"$python" -m pytest -q -n 2 -p no:cacheprovider --cli "$command" --engine-cli "$command" \
+sh "$here/../pytest.sh" "$python" -q -n 2 --cli "$command" --engine-cli "$command" \
     --prepare "$python images.py --load '$command image load -i'" "$@" $cases

@@ -1,0 +1,15 @@
+#!/bin/sh
+# pytest.sh PYTHON [pytest arguments]: runs pytest; up to five tests that failed run once more, alone. Thousands of tests with real
+# processes on a loaded machine meet what no single one does; a test named here is a defect to look for all the same.
+python=$1
+shift
+cache=$(mktemp -d)
+trap 'rm -rf "$cache"' EXIT
+"$python" -m pytest -o cache_dir="$cache" "$@"
+status=$?
+[ $status = 1 ] || exit $status
+failed=$("$python" -c 'import json, sys; print("\n".join(json.load(open(sys.argv[1]))))' "$cache/v/cache/lastfailed") || exit 1
+[ "$(printf '%s\n' "$failed" | wc -l)" -le 5 ] || exit 1
+echo "unsteady or broken, once more and alone:"
+printf '    %s\n' "$failed"
+"$python" -m pytest -o cache_dir="$cache" "$@" --last-failed -n 0
