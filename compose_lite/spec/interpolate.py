@@ -185,6 +185,8 @@ CASTS: dict[Pattern, Callable[[str, Warn | None], Any]] = {
     (*_S, "deploy", "rollback_config", "max_failure_ratio"): _to_float,
     (*_S, "deploy", "restart_policy", "max_attempts"): _to_int,
     (*_S, "deploy", "placement", "max_replicas_per_node"): _to_int,
+    (*_S, "depends_on", ANY, "required"): _to_bool,
+    (*_S, "depends_on", ANY, "restart"): _to_bool,
     (*_S, "healthcheck", "retries"): _to_int,
     (*_S, "healthcheck", "disable"): _to_bool,
     (*_S, "ports", ANY, "target"): _to_int,

@@ -172,6 +172,7 @@ def complete(tree: Map, environ: Mapping[str, str]) -> None:
             if isinstance(volume, Map) and isinstance(volume.get("target"), str):
                 volume["target"] = clean(volume["target"] or ".")
         _imply_dependencies(service)
+        _imply_images(service)
     for section in ("networks", "volumes", "configs", "secrets"):
         _name_resources(tree, section)
 
@@ -245,6 +246,15 @@ def _imply_dependencies(service: Map) -> None:
             depends_on[name] = Map({"condition": "service_started", "restart": restart, "required": True})
             if mark is not None:
                 depends_on.marks[name] = (mark, mark)
+
+
+def _imply_images(service: Map) -> None:
+    """A step of pre_start without an image of its own runs the service's."""
+    steps = service.get("pre_start")
+    if isinstance(service.get("image"), str) and service["image"] and isinstance(steps, Seq):
+        for step in steps:
+            if isinstance(step, Map) and "image" not in step:
+                step["image"] = service["image"]
 
 
 def _name_resources(tree: Map, section: str) -> None:

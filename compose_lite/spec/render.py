@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from compose_lite.spec.document import Timestamp
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.resources import FileObject
-from compose_lite.spec.models.service import EnvFile, Hook, Service, ThrottleDevice, Ulimit, WeightDevice
+from compose_lite.spec.models.service import EnvFile, Hook, InitStep, Service, ThrottleDevice, Ulimit, WeightDevice
 from compose_lite.spec.models.values import DURATION, HOSTS, MODE, SIZE, Kind, Model, go_float
 from compose_lite.spec.yamltext import yaml_text
 from compose_lite.units import format_duration
@@ -115,7 +115,7 @@ def _plain_model(value: Model, as_json: bool) -> dict[str, Any]:
     for name, written, shown, whole in _fields(type(value)):
         item = getattr(value, name)
         if item is None:
-            if as_json and name in ("command", "entrypoint") and isinstance(value, Service | Hook):
+            if as_json and name in ("command", "entrypoint") and isinstance(value, Service | Hook | InitStep):
                 found[name] = None
             continue
         if isinstance(item, Model):

@@ -77,6 +77,15 @@ OPTIONS = keyed("^.+$", {"type": ["string", "number"]}, strict=False)
 HOSTS = one_of(keyed(".+", one_of(STRING, array(STRING))), strings())
 LIMITS = keyed("^[a-z]+$", one_of(COUNT, block(("soft", "hard"), soft=COUNT, hard=COUNT)), strict=False)
 HOOK = block(("command",), command=COMMAND, user=STRING, privileged=FLAG, working_dir=STRING, environment=ref("key_values"))
+STEP = block(
+    command=COMMAND,
+    image=STRING,
+    user=STRING,
+    privileged=FLAG,
+    working_dir=STRING,
+    environment=ref("key_values"),
+    per_replica=FLAG,
+)
 FILES = array(one_of(STRING, block(source=STRING, target=STRING, uid=STRING, gid=STRING, mode=AMOUNT)))
 EXTERNAL: Schema = {
     "type": ["boolean", "string", "object"],
@@ -111,6 +120,7 @@ BUILD = block(
     cache_from=array(STRING),
     cache_to=array(STRING),
     no_cache=FLAG,
+    no_cache_filter=TEXTS,
     additional_contexts=ref("key_values"),
     network=STRING,
     provenance=FLAG,
@@ -286,6 +296,7 @@ SERVICE = block(
     platform=STRING,
     ports=array(PORT, unique=True),
     post_start=array(ref("hook")),
+    pre_start=array(STEP),
     pre_stop=array(ref("hook")),
     privileged=FLAG,
     profiles=ref("strings"),

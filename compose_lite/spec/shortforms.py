@@ -369,6 +369,7 @@ BUILD: dict[str, Callable[[Any], Any]] = {
     "additional_contexts": _key_value,
     "ssh": _ssh,
     "ulimits": _ulimits,
+    "no_cache_filter": _listed,
 }
 SERVICE: dict[str, Callable[[Any], Any]] = {
     "build": _build,

@@ -75,6 +75,7 @@ FORMS: dict[str, list[Any]] = {
     "platform": ["linux/amd64"],
     "ports": [["80"], ["127.0.0.1:8080-8081:80-81/udp"], [{"target": 80, "published": "8080", "host_ip": "::1"}]],
     "post_start": [[{"command": "a"}]],
+    "pre_start": [[{"image": "b"}], [{"command": "a b", "environment": ["A=1"], "per_replica": "true"}]],
     "pre_stop": [[{"command": ["a"], "user": "x", "environment": ["A=1"]}]],
     "privileged": [True],
     "profiles": [["p"]],

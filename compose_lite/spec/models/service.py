@@ -68,6 +68,7 @@ class Build(Model):
     cache_from: Strings = LIST
     cache_to: Strings = LIST
     no_cache: Bool = False
+    no_cache_filter: Strings = LIST
     additional_contexts: TextMapping = DICT
     pull: Bool = False
     extra_hosts: Hosts = DICT
@@ -91,6 +92,22 @@ class Hook(Model):
     privileged: Bool = False
     working_dir: str = ""
     environment: Mapping = DICT
+
+
+class InitStep(Model):
+    """A container of its own that runs to its end before the service's containers start (Compose 5.3).
+
+    image: the service's unless said otherwise. per_replica: once a container, else once a service.
+    """
+
+    shown_when_zero: ClassVar[frozenset[str]] = frozenset({"command"})
+    command: Command | None = None
+    image: str = ""
+    user: str = ""
+    privileged: Bool = False
+    working_dir: str = ""
+    environment: Mapping = DICT
+    per_replica: Bool = False
 
 
 class Trigger(Model):
@@ -431,6 +448,7 @@ class Service(Model):
     volumes: list[VolumeMount] = LIST
     volumes_from: Strings = LIST
     working_dir: str = ""
+    pre_start: list[InitStep] = LIST
     post_start: list[Hook] = LIST
     pre_stop: list[Hook] = LIST
 
