@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compose_lite.disk import Folders
-from compose_lite.engine import creation, defaults, health, restart
+from compose_lite.engine import creation, defaults, halting, health, restart
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State, next_state
 from compose_lite.engine.networks import Networks
@@ -406,15 +406,17 @@ class Runs:
             group = self.runtime.group(container.id)
             try:
                 group.freeze(True)
+                for _ in range(500):
+                    if group.frozen() or not container.running:
+                        break
+                    await asyncio.sleep(0.002)
             except FileNotFoundError as error:
-                says = f"cannot pause container {container.id}: it has no cgroup with a freezer"
-                raise EngineError(says, remedy="As an ordinary user pausing needs a delegated cgroup: see docs/rootless.md.") from error
+                if container.host_config.get("PidMode"):  # whose processes they are cannot be told
+                    says = f"cannot pause container {container.id}: it has no cgroup with a freezer and no pid namespace of its own"
+                    raise EngineError(says, remedy="See docs/rootless.md: cgroups delegated to this user have a freezer.") from error
+                await asyncio.to_thread(halting.halt, container.pid)
             except OSError as error:
                 raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from error
-            for _ in range(500):
-                if group.frozen() or not container.running:
-                    break
-                await asyncio.sleep(0.002)
             container.state = next_state(container.state, Event.PAUSE, container.id, container.name)  # it may have ended meanwhile
             self.save(container)
             self.emit(container, "pause")
@@ -425,7 +427,10 @@ class Runs:
 
     async def _thaw(self, container: Container) -> None:
         state = next_state(container.state, Event.UNPAUSE, container.id, container.name)
-        self.runtime.group(container.id).freeze(False)
+        group = self.runtime.group(container.id)
+        group.freeze(False)
+        if not group.has_freezer:
+            halting.go_on(container.pid)
         container.state = state
         self.save(container)
         self.emit(container, "unpause")

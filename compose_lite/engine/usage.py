@@ -13,6 +13,7 @@ from typing import Any
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError
+from compose_lite.linux import namespaces
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
@@ -145,15 +146,7 @@ def processes(containers: Containers, container: Container) -> list[int]:
     found = containers.runtime.group(container.id).processes()
     if found or container.host_config.get("PidMode"):
         return found or [container.pid]
-    own = _pid_namespace(container.pid)
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and own and _pid_namespace(int(name)) == own)
-
-
-def _pid_namespace(pid: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
-    except OSError:
-        return ""
+    return namespaces.members(container.pid)
 
 
 def top(containers: Containers, container: Container, arguments: str) -> Document:

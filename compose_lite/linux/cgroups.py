@@ -169,6 +169,10 @@ class Group:
                 pass
         self.freeze(False)
 
+    @property
+    def has_freezer(self) -> bool:
+        return bool(self.unified if self.version == 2 else self.paths.get("freezer"))
+
     def freeze(self, on: bool) -> None:
         """Asks for it; `frozen` tells when it is so."""
         if self.version == 2:

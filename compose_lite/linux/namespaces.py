@@ -108,3 +108,17 @@ def user_namespace(uids: Iterable[Mapping[str, Any]], gids: Iterable[Mapping[str
         os.close(ready)
         os.kill(pid, 9)
         os.waitpid(pid, 0)
+
+
+def pid_namespace(pid: int) -> str:
+    """Its name, as `pid:[...]`; empty when the process is gone or may not be looked at."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def members(pid: int) -> list[int]:
+    """All processes of the pid namespace of that one, as we count them."""
+    own = pid_namespace(pid)
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and own and pid_namespace(int(name)) == own)

@@ -20,8 +20,8 @@ from compose_lite.linux.namespaces import NEWNET, setns, unshare
 from compose_lite.linux.netlink import Route
 
 RESOLVER = "127.0.0.11"
-# Docker sets these in every namespace of its own (libnetwork osl); the second fails in a user namespace.
-SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+# Docker sets these in every namespace of its own (libnetwork osl).
+_PORTS, _PING = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ def create_sandbox(*, resolver: bool) -> Sandbox:
                 sandbox = undo.on_failure(Sandbox(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)), Sandbox.close)
                 with Route() as route:
                     route.set_link(1, up=True)
-                write_sysctls(SYSCTLS, strict=False)
+                write_sysctls({_PORTS: "0", _PING: f"0 {min(last_group(), 2**31 - 1)}"}, strict=False)
                 if resolver:
                     sandbox.udp, sandbox.tcp = open_resolver()
                 undo.keep()
@@ -97,6 +97,16 @@ def create_sandbox(*, resolver: bool) -> Sandbox:
             setns(home, NEWNET)
     finally:
         os.close(home)
+
+
+def last_group() -> int:
+    """The highest group id of this user namespace without a gap from 0 on: a range beyond it is refused (EINVAL)."""
+    with open("/proc/self/gid_map") as file:
+        ranges = sorted((int(first), int(count)) for first, _, count in (line.split() for line in file))
+    end = 0
+    for first, count in ranges:
+        end = first + count if first == end else end
+    return max(end - 1, 0)
 
 
 def open_resolver() -> tuple[socket.socket, socket.socket]:

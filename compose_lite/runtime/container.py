@@ -136,13 +136,23 @@ def _clone(flags: int, joins: list[tuple[int, int]], group: cgroups.Group) -> in
     if pid == 0:
         return 0
     for fd, flag in own:
-        namespaces.setns(fd, flag)
+        _come_back(fd, flag)
         os.close(fd)
     for fd, _ in joins:
         os.close(fd)
     if unified >= 0:
         os.close(unified)
     return pid
+
+
+def _come_back(fd: int, flag: int) -> None:
+    """An ordinary user's monitor may not rejoin the machine's own pid or ipc namespace. It has no other children and shares no
+    memory, so it may as well stay in the container's."""
+    try:
+        namespaces.setns(fd, flag)
+    except OSError as error:
+        if error.errno != errno.EPERM or flag == namespaces.NEWNET:
+            raise
 
 
 def _files(joins: list[tuple[int, int]]) -> list[tuple[int, str]]:
