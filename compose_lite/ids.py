@@ -10,6 +10,8 @@ PROJECT, SERVICE, NUMBER, ONEOFF = LABEL + "project", LABEL + "service", LABEL +
 SLUG, IMAGE, CONFIG_HASH, DEPENDS_ON = LABEL + "slug", LABEL + "image", LABEL + "config-hash", LABEL + "depends_on"
 WORKING_DIR, CONFIG_FILES = LABEL + "project.working_dir", LABEL + "project.config_files"
 ENVIRONMENT_FILE, VERSION, REPLACE = LABEL + "project.environment_file", LABEL + "version", LABEL + "replace"
+CONFIGURATION = "x-compose-lite.configuration"
+"""Key of a create document: the Compose configuration of the service. Our engine keeps it, others do not read it."""
 NETWORK, VOLUME = LABEL + "network", LABEL + "volume"
 
 CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")

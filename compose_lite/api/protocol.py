@@ -21,6 +21,8 @@ Document = dict[str, Any]
 Filters = Mapping[str, list[str]]
 Frames = AsyncIterator[tuple[int, bytes]]
 Documents = AsyncIterator[Document]
+DRY_RUN = "dry-run"
+"""The id of what an engine that is only asked would have made."""
 
 
 class Engine(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, NoReturn
 
 from compose_lite.api.client import Answer, Content, EngineClient
-from compose_lite.api.protocol import DockerEngine
+from compose_lite.api.protocol import DRY_RUN, DockerEngine
 from compose_lite.errors import ApiError, UsageError
 
 Document = dict[str, Any]
@@ -26,7 +26,7 @@ class _Anything(Document):
     """The answer to something that was not done."""
 
     def __init__(self) -> None:
-        super().__init__(Id="dry-run", Warnings=[], StatusCode=0)
+        super().__init__(Id=DRY_RUN, Warnings=[], StatusCode=0)
 
 
 class Asking(EngineClient):

@@ -48,6 +48,7 @@ COMMANDS: dict[str, str] = {
         "ls",
         "network",
         "pause",
+        "plan",
         "port",
         "ps",
         "pull",

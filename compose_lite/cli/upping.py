@@ -16,6 +16,7 @@ from compose_lite.cli.logview import LogView
 from compose_lite.cli.progress import Plain
 from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
 from compose_lite.graph.services import with_dependencies
+from compose_lite.project import planview
 from compose_lite.project.containerspec import port_bindings
 from compose_lite.project.converge import Converging, ended_well, ready
 from compose_lite.project.images import ensure_images
@@ -23,6 +24,8 @@ from compose_lite.project.observe import Seen, Snapshot, containers_of, observe
 from compose_lite.project.plan import CreateContainer, Keep, Plan, StartContainer
 from compose_lite.project.providers import provided
 from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile
+from compose_lite.project.recorded import known_configurations, with_recorded_variables
+from compose_lite.project.report import Report, Silent
 from compose_lite.spec.models.project import Project, place
 
 
@@ -49,12 +52,39 @@ class Upping:
     scale: dict[str, int] = field(default_factory=dict)
     _reserved: bool = False
 
+    async def view(self, *, start: bool = True) -> planview.View:
+        """What `converge` would do. Asks only."""
+        engine = await self.context.engine()
+        refuse_models(self.project)
+        heard = _Images()
+        images = await self._images(engine, heard)
+        snapshot = await observe(engine, self.project)
+        await self.check_external(engine, self.chosen())
+        self.project = await with_recorded_variables(engine, self.project, snapshot)
+        plan = reconcile(self.project, snapshot, self.wishes(images, start=start))
+        facts = planview.Facts(
+            known=await known_configurations(engine, self.project, snapshot, plan),
+            images=heard.acts,
+            providers=[n for n in self.chosen() if self.project.services[n].provider is not None],
+            renew_volumes=bool(self.options.get("renew_anon_volumes")),
+            diverged=diverged_volumes(self.project, snapshot),
+        )
+        return planview.view(self.project, snapshot, plan, facts)
+
+    async def show(self, *, start: bool) -> None:
+        """--dry-run."""
+        found = await self.view(start=start)
+        for warning in found.warnings:
+            self.report.warn(warning)
+        lines = planview.as_text(found, self.context.cwd).splitlines()
+        self.context.out.write("".join(f"DRY-RUN MODE - {line}\n" for line in lines))
+
     async def converge(self, *, start: bool, view: LogView | None = None) -> Converging:
         """Images, providers, ports, plan, deeds."""
         o, engine = self.options, await self.context.engine()
         refuse_models(self.project)
-        images = await self._images(engine)
-        if not self.context.options.dry_run and any(s.provider is not None for s in self.project.services.values()):
+        images = await self._images(engine, self.report)
+        if any(s.provider is not None for s in self.project.services.values()):
             names = with_dependencies(self.project, self.chosen())
             self.project = await provided(self.project, [n for n in names if n in self.chosen()], self.report, self.context.environ)
         snapshot = await observe(engine, self.project)
@@ -66,9 +96,6 @@ class Upping:
             work.before_start = view.follow_started
             steps = [p.step for p in plan.steps if isinstance(p.step, StartContainer | Keep)]
             view.announce([(step.name, step.service) for step in steps])
-        if self.context.options.dry_run:
-            self._show(plan)
-            return work
         if start:
             await self._reserve_ports(engine, plan)
         try:
@@ -104,13 +131,13 @@ class Upping:
             ignore_orphans=_true(environ.get("COMPOSE_IGNORE_ORPHANS")),
         )
 
-    async def _images(self, engine: DockerEngine) -> dict[str, str]:
+    async def _images(self, engine: DockerEngine, report: Report) -> dict[str, str]:
         o = self.options
         return await ensure_images(
             engine,
             self.project,
             [self.project.services[n] for n in self.chosen()],
-            self.report,
+            report,
             build=bool(o.get("build")),
             no_build=bool(o.get("no_build")),
             pull=pull_policy(o.get("pull") or ""),
@@ -119,17 +146,10 @@ class Upping:
             dry_run=self.context.options.dry_run,
         )
 
-    def _show(self, plan: Plan) -> None:
-        for warning in plan.warnings:
-            self.report.warn(warning)
-        providers = [n for n in self.chosen() if self.project.services[n].provider is not None]
-        lines = [*(f"run the provider of {name}" for name in providers), *str(plan).splitlines()]
-        self.context.out.write("".join(f"DRY-RUN MODE - {line}\n" for line in lines))
-
     def _may_recreate_volumes(self, snapshot: Snapshot) -> bool:
         """Asked on a terminal, since data is lost; --yes says yes, and without a terminal nothing is lost."""
         names = diverged_volumes(self.project, snapshot)
-        if not names or self.context.options.dry_run:
+        if not names:
             return False
         if self.options.get("yes"):
             return True
@@ -178,6 +198,9 @@ class Upping:
 
     async def detached(self) -> int:
         o = self.options
+        if self.context.options.dry_run:
+            await self.show(start=not o.get("no_start"))
+            return 0
         try:
             work = await self.converge(start=not o.get("no_start"))
             if o.get("wait"):
@@ -216,6 +239,17 @@ class Upping:
                         group.start_soon(one, container)
         except TimeoutError:
             raise ProjectError("wait-timeout", f"timeout waiting for dependencies: application not healthy after {seconds}s") from None
+
+
+class _Images(Silent):
+    """Hears which images would be fetched or built."""
+
+    def __init__(self) -> None:
+        self.acts: dict[str, str] = {}
+
+    def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
+        if kind == "Image":
+            self.acts[name] = {"Pulling": "pull", "Building": "build"}[status]
 
 
 def refuse_models(project: Project) -> None:

@@ -15,7 +15,7 @@ from compose_lite.engine.lifecycle import Event, State, next_state
 from compose_lite.engine.record import Container
 from compose_lite.engine.runs import Runs, cleaning
 from compose_lite.errors import EngineError
-from compose_lite.ids import new_id
+from compose_lite.ids import CONFIGURATION, new_id
 from compose_lite.linux import cgroups
 
 Document = dict[str, Any]
@@ -68,6 +68,7 @@ class Containers(Runs):
             warnings=warnings,
             layers=[str(layer) for layer in image.layers],
             rootfs=image.rootfs,
+            configuration=dict(body.get(CONFIGURATION) or {}),
         )
         endpoints = container.networking_config.get("EndpointsConfig") or {}
         if "default" in endpoints:  # what the docker program says for the default bridge

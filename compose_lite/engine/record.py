@@ -35,6 +35,7 @@ class Container:
     warnings: list[str] = field(default_factory=list)
     layers: list[str] = field(default_factory=list)  # bottom first
     rootfs: str = ""  # the machine's own folder, when the image is `rootfs:/path`
+    configuration: Document = field(default_factory=dict)  # of its Compose service, for whoever asks what changed since
 
     # what became of it
     state: State = State.CREATED
@@ -97,6 +98,7 @@ _WISHES = (
     "warnings",
     "layers",
     "rootfs",
+    "configuration",
 )
 _FACTS = (
     "pid",

@@ -126,6 +126,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/volumes/{id}", networks.inspect_volume),
     ("DELETE", "/volumes/{id}", networks.remove_volume),
     ("PUT", "/compose-lite/v1/containers/{id}/files", containers.put_files),
+    ("GET", "/compose-lite/v1/containers/{id}/configuration", containers.configuration),
     ("POST", "/compose-lite/v1/ports/reserve", networks.reserve_ports),
     ("POST", "/compose-lite/v1/ports/release", networks.release_ports),
 )

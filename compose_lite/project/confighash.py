@@ -23,10 +23,15 @@ def service_hash(service: Service, sharing: Mapping[str, str] = NOBODY) -> str:
 
     sharing: service -> container. Whose namespaces or volumes are used counts: a new one there is a change here.
     """
+    return _digest(configuration(service, sharing))
+
+
+def configuration(service: Service, sharing: Mapping[str, str] = NOBODY) -> dict[str, Any]:
+    """What is hashed, as a JSON document: our engine keeps it with the container, so that a plan can say what changed."""
     what = {key: value for key, value in plain_service(_resolved(service, sharing), "json").items() if key not in NOT_COUNTED}
     if "deploy" in what:
         what["deploy"] = {key: value for key, value in what["deploy"].items() if key != "replicas"}
-    return _digest(what)
+    return what
 
 
 def _resolved(service: Service, sharing: Mapping[str, str]) -> Service:

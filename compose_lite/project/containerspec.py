@@ -15,7 +15,7 @@ from typing import Any
 
 from compose_lite import __version__, ids
 from compose_lite.errors import ProjectError
-from compose_lite.project.confighash import service_hash
+from compose_lite.project.confighash import configuration, service_hash
 from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import FileReference, Healthcheck, Hook, PortConfig, Service, VolumeMount
 
@@ -62,6 +62,7 @@ def create_body(one: Instance) -> Document:
         "ExposedPorts": {_port_key(e): {} for e in service.expose} | {f"{p.target}/{p.protocol or 'tcp'}": {} for p in service.ports},
         "HostConfig": host_config(one),
         "NetworkingConfig": {"EndpointsConfig": endpoints(one)},
+        ids.CONFIGURATION: configuration(service, one.containers),
     }
     if service.command is not None:
         body["Cmd"] = list(service.command)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import anyio
 
-from compose_lite.api.protocol import DockerEngine
+from compose_lite.api.protocol import DRY_RUN, DockerEngine
 from compose_lite.errors import ApiError, ProjectError
 from compose_lite.project.builds import BuildWishes, build_images
 from compose_lite.project.report import Report, Silent
@@ -132,7 +132,8 @@ async def ensure_images(
 
 async def inspect_or_none(engine: DockerEngine, image: str) -> Document | None:
     try:
-        return await engine.image(image)
+        found = await engine.image(image)
+        return None if engine.dry and found.get("Id") == DRY_RUN else found
     except ApiError as error:
         if error.http_status == 404:
             return None

@@ -138,6 +138,9 @@ async def _dependencies(context: Context, project: Project, service: Service, re
     if needed:
         wishes = {key: o[key] for key in ("quiet_pull", "quiet_build")}
         upping = Upping(context, project, report, needed, wishes)
+        if context.options.dry_run:
+            await upping.show(start=True)
+            return project
         work = await upping.converge(start=True)
         project = upping.project
         await _conditions(work, project, service)

@@ -58,6 +58,11 @@ async def unpause(rooms: Rooms, request: Request) -> None:
     await rooms.containers.unpause(rooms.one(request))
 
 
+async def configuration(rooms: Rooms, request: Request) -> Document:
+    """The Compose configuration that it was made from."""
+    return {"Configuration": rooms.one(request).configuration or None}
+
+
 async def put_files(rooms: Rooms, request: Request) -> None:
     rooms.containers.put_files(rooms.one(request), (await request.json()).get("Files") or ())
 
