@@ -158,7 +158,7 @@ def _volumes(project: Project, snapshot: Snapshot, steps: Sequence[object]) -> I
                 *_label_changes(seen, wanted),
             ]
             notes = ("its data is lost", *(() if found else (ONLY_HASH,)))
-            yield Entry("recreate", "volume", step.name, differences=_differences(project, ("volumes", keys[step.name]), found), notes=notes)
+            yield Entry("recreate", "volume", step.name, "", "", _differences(project, ("volumes", keys[step.name]), found), notes)
 
 
 def _containers(project: Project, snapshot: Snapshot, steps: Sequence[object], facts: Facts) -> Iterator[Entry]:
