@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -34,10 +35,11 @@ from compose_lite.engine.store import Store
 from compose_lite.ids import new_id
 from compose_lite.image.removal import Use
 from compose_lite.image.store import ImageStore
-from compose_lite.linux import unix
+from compose_lite.linux import cgroups, unix
 from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
 
 IDLE_SECONDS = 300.0
+_JOIN_SECONDS = 0.008
 
 
 def run(folders: Folders, zygote: socket.socket, bridges: int | None = None, keep: tuple[int, ...] = ()) -> None:
@@ -76,7 +78,7 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     await recover(containers)
     listed = make_images(images, containers)
     routes = Routes(Rooms(containers, execs, listed, Builds(containers, listed), engine_id))
-    server = Server(routes)
+    server = Server(routes, joins_to_come())
     sock = socket.socket(fileno=unix.listen(str(folders.engine_socket), socket.SOCK_STREAM, 128).detach())
     sock.setblocking(False)
     await server.listen(sock)
@@ -102,6 +104,26 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
         rootless.close_uplink(folders)
     containers.runtime.close()
     store.close()
+
+
+def joins_to_come() -> Callable[[], None]:
+    """What a request starts before it is answered: the wait of cgroups v1 for a process that will join a group (a start, an exec)."""
+    loop = asyncio.get_running_loop()
+    last = -math.inf
+    needed = True
+
+    def ask() -> None:
+        nonlocal needed
+        needed = cgroups.anticipate_joins(cgroups.ENGINE)
+
+    def heard() -> None:
+        nonlocal last
+        now = loop.time()
+        if needed and now - last > _JOIN_SECONDS:
+            last = now
+            loop.run_in_executor(None, ask)
+
+    return heard
 
 
 def make_images(images: ImageStore, containers: Containers) -> Images:

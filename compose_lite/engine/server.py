@@ -295,6 +295,7 @@ class _Connection:
         """Answers one request; says whether the connection can take another one."""
         close = "close" in head.headers.tokens("connection") or head.version == "HTTP/1.0"
         self.server.busy += 1
+        self.server.heard()
         try:
             result = await self.server.handler(request)
         except Gone:
@@ -354,10 +355,11 @@ def refusal(error: Exception) -> Reply:
 
 
 class Server:
-    """Serves one listening socket until closed."""
+    """Serves one listening socket until closed. heard: is told at each request's head, before its handler."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, heard: Callable[[], object] = lambda: None) -> None:
         self.handler = handler
+        self.heard = heard
         self.closing = False
         self.busy = 0
         self.last_activity = time.monotonic()

@@ -247,6 +247,23 @@ def settle_in(name: str) -> None:
             continue  # not ours to make: it stays where it is
 
 
+def anticipate_joins(name: str) -> bool:
+    """On version 1: lets the joins of the next 10 ms go at once. Called while somebody is on the way to start a process.
+
+    A write to `cgroup.procs` takes a lock for all processes, for which the kernel waits a grace period (RCU, 10 ms and more) unless
+    another write was just before. This process, which is in the group `name`, is moved to where it is: nothing happens but the wait.
+    Version 2 has clone3(CLONE_INTO_CGROUP) instead. False: there is nothing to wait for, do not ask again.
+    """
+    where = layout()
+    if where.version == 2 or not where.controllers:
+        return False
+    try:
+        write_file(f"{next(iter(where.controllers.values()))}{name}/cgroup.procs", "0")
+    except OSError:
+        return False
+    return True
+
+
 def leave(*names: str) -> None:
     """This process ends: out of its group; groups that nobody is in any more go, `names` among them."""
     for base in _bases(layout()):

@@ -57,3 +57,14 @@ def test_hybrid_counts_as_version_1() -> None:
     found = cgroups.parse_layout(MOUNTS_HYBRID, "3:memory:/\n2:cpu,cpuacct:/\n0::/\n")
     assert found.version == 1
     assert found.controllers["cpuacct"] == found.controllers["cpu"] == "/sys/fs/cgroup/cpu,cpuacct"
+
+
+def test_a_join_is_anticipated_on_version_1_only(hierarchies, tmp_path, monkeypatch) -> None:
+    hierarchies(ours=True)
+    assert not cgroups.anticipate_joins("/compose-lite-engine")  # there is no such group
+    (tmp_path / "memory/compose-lite-engine").mkdir()
+    (tmp_path / "memory/compose-lite-engine/cgroup.procs").touch()
+    assert cgroups.anticipate_joins("/compose-lite-engine")
+    assert (tmp_path / "memory/compose-lite-engine/cgroup.procs").read_text() == "0"
+    monkeypatch.setattr(cgroups, "_layout", cgroups.Layout(2, {}, str(tmp_path / "memory")))
+    assert not cgroups.anticipate_joins("/compose-lite-engine")
