@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compose_lite.engine import creation, devices, ociconfig
-from compose_lite.engine.lifecycle import Event, State, next_state
+from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.record import Container
-from compose_lite.engine.runs import Runs, cleaning
+from compose_lite.engine.runs import Live, Runs, cleaning
 from compose_lite.errors import EngineError
 from compose_lite.ids import CONFIGURATION, new_id
 from compose_lite.linux import cgroups
@@ -117,6 +117,7 @@ class Containers(Runs):
 
     def update(self, container: Container, body: Mapping[str, Any]) -> list[str]:
         """Limits and restart policy of a living container."""
+        container.after(Event.UPDATE)
         host = {**container.host_config, **{k: v for k, v in body.items() if v and k in container.host_config}}
         warnings = creation.check_host_config(host)
         unmet: list[str] = []
@@ -133,16 +134,24 @@ class Containers(Runs):
 
     async def remove(self, container: Container, *, force: bool = False, volumes: bool = False) -> None:
         live = self.live(container.id)
-        if force and (container.running or container.state is State.RESTARTING):
-            if container.state is State.RESTARTING:
-                await self.stop(container, 0)
-            else:
-                await self.kill(container)
-        async with live.lock:
-            if container.id not in self.all:
-                return
-            await self._settled(live)
-            container.state = next_state(container.state, Event.REMOVE, container.id, container.name)
+        container.after(Event.REMOVE_FORCED if force else Event.REMOVE)
+        gone = False
+        while not gone:
+            if force and (container.running or container.state is State.RESTARTING):
+                with contextlib.suppress(EngineError):  # it has ended by itself
+                    await self.kill(container)
+            async with live.lock:
+                if force and (container.running or container.state is State.RESTARTING) and container.id in self.all:
+                    continue  # somebody was starting it
+                await self._remove(container, live, volumes)
+                gone = True
+
+    async def _remove(self, container: Container, live: Live, volumes: bool) -> None:
+        if container.id not in self.all:
+            return
+        await self._settled(live)
+        container.move(Event.REMOVE)
+        try:
             with cleaning(container, "network"):
                 await self.seats.disconnect(container, keep_sandbox=False)
             with cleaning(container, "processes"):
@@ -156,6 +165,10 @@ class Containers(Runs):
             self.emit(container, "destroy")
             self._wake(live, ("removed", "not-running", "next-exit"), container.exit_code)
             self._live.pop(container.id, None)
+        except BaseException:
+            if container.id in self.all:
+                container.move(Event.LOST)
+            raise
 
     def _discard(self, container: Container) -> None:
         trash = self.folders.data / "trash" / container.id[:16]

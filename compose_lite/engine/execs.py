@@ -16,7 +16,7 @@ from compose_lite.api.http import frame
 from compose_lite.engine import ociconfig
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.health import Check
-from compose_lite.engine.lifecycle import Event, next_state
+from compose_lite.engine.lifecycle import Event
 from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError
 from compose_lite.ids import new_id
@@ -54,7 +54,7 @@ class Execs:
         return self._known[id]
 
     def create(self, container: Container, body: Document) -> str:
-        next_state(container.state, Event.EXEC, container.id, container.name)
+        container.after(Event.EXEC)
         if not body.get("Cmd"):
             raise EngineError("no exec command specified", http_status=400)
         made = Exec(new_id(), container, body)
@@ -107,7 +107,7 @@ class Execs:
     def check(self, one: Exec) -> None:
         """That it can be started: its container runs, and it has not been started before."""
         container = one.container
-        next_state(container.state, Event.EXEC, container.id, container.name)
+        container.after(Event.EXEC)
         if one.started:
             raise EngineError(
                 f"Error: Exec command {one.id} is already running" if one.running else f"exec {one.id} has already run", http_status=409

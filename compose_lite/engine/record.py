@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compose_lite.engine.lifecycle import State
+from compose_lite.engine.lifecycle import Event, State, next_state
 from compose_lite.ids import short
 
 Document = dict[str, Any]
@@ -53,6 +53,14 @@ class Container:
     endpoints: MutableMapping[str, Document] = field(default_factory=dict)
     unmet: list[str] = field(default_factory=list)  # limits that could not be kept
     boot: str = ""
+
+    def after(self, event: Event) -> State:
+        """The state that the event would lead to. Raises EngineError in Docker's words; status 304: there is nothing to do."""
+        return next_state(self.state, event, self.id, self.name)
+
+    def move(self, event: Event) -> None:
+        """The one way from a state to another."""
+        self.state = self.after(event)
 
     @property
     def running(self) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compose_lite.engine import restart
 from compose_lite.engine.containers import Containers
-from compose_lite.engine.lifecycle import State
+from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.record import Container
 from compose_lite.engine.runs import STATUS_UNKNOWN, cleaning
 from compose_lite.errors import Error
@@ -29,7 +29,7 @@ async def recover(containers: Containers) -> None:
     again = []
     for container in list(containers.all.values()):
         if container.state is State.REMOVING:
-            container.state = State.DEAD
+            container.move(Event.LOST)
             containers.save(container)
         if not (container.running or container.state is State.RESTARTING):
             continue
@@ -63,7 +63,8 @@ def _record_end(containers: Containers, container: Container, found: Adopted | N
         container.finished, container.oom_killed = notice.at_ns, notice.oom_killed
     if not (notice.seen if notice else was_restarting):
         container.error = STATUS_UNKNOWN
-    container.state, container.pid = State.EXITED, 0
+    container.move(Event.LOST)
+    container.pid = 0
     containers.save(container)
     policy = container.host_config["RestartPolicy"]
     if restart.starts_again(policy, container.exit_code, container.restart_count, container.stopped_by_hand):

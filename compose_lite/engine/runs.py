@@ -17,7 +17,7 @@ from typing import Any
 from compose_lite.disk import Folders
 from compose_lite.engine import creation, defaults, halting, health, restart
 from compose_lite.engine.events import Bus
-from compose_lite.engine.lifecycle import Event, State, next_state
+from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.networks import Networks
 from compose_lite.engine.preparation import Preparation
 from compose_lite.engine.record import Container
@@ -60,6 +60,17 @@ def cleaning(container: Container, what: str) -> Iterator[None]:
         yield
     except Exception:
         log.exception("clean-up of container %s: %s", container.short, what)
+
+
+def _is_work(container: Container, event: Event) -> bool:
+    """False when there is nothing to do. Raises EngineError when it is refused."""
+    try:
+        container.after(event)
+    except EngineError as error:
+        if error.http_status == 304:
+            return False
+        raise
+    return True
 
 
 class Runs:
@@ -120,13 +131,8 @@ class Runs:
         """False when it runs already."""
         live = self.live(container.id)
         async with live.lock:
-            try:
-                next_state(container.state, Event.START, container.id, container.name)
-            except EngineError as error:
-                if error.http_status == 304:
-                    return False
-                raise
-            self._call_off(live)
+            if not _is_work(container, Event.START):
+                return False
             container.stopped_by_hand = False
             container.restart_count = 0
             live.wait_before = 0.0
@@ -150,7 +156,7 @@ class Runs:
             raise
         finally:
             live.starting = False
-        container.state = next_state(container.state, Event.START, container.id, container.name)
+        container.move(Event.RUNS)
         container.started, container.exit_code, container.error, container.oom_killed = time.time_ns(), 0, "", False
         container.started_once, container.boot = True, pidfd.boot_id()
         check = health.check_of(container.config)
@@ -215,7 +221,7 @@ class Runs:
             if not future.done():
                 future.cancel()
         live.attachers.clear()
-        container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
+        container.move(Event.FAILS)
         self.save(container)
         self._wake(live, ("next-exit", "not-running"), container.exit_code)
         if container.host_config["AutoRemove"]:
@@ -248,8 +254,7 @@ class Runs:
         container.exit_code, container.oom_killed, container.finished = notice.status, notice.oom_killed, notice.at_ns
         container.error = "" if notice.seen else STATUS_UNKNOWN
         container.pid = container.start_time = 0
-        event = Event.EXIT_AGAIN if again else Event.EXIT
-        container.state = next_state(container.state, event, container.id, container.name)
+        container.move(Event.ENDS_TO_RESTART if again else Event.ENDS)
         self.save(container)
         live.ended.set()
         live.settling = self.background(self._settle(container, live, again, ran_for))
@@ -326,19 +331,12 @@ class Runs:
             return await self._stop(container, live, seconds, wish)
 
     async def _stop(self, container: Container, live: Live, seconds: int | None, wish: str) -> bool:
+        if not _is_work(container, Event.STOP):
+            return False
         if container.state is State.RESTARTING:
-            self._call_off(live)
-            container.stopped_by_hand = True
-            container.state = next_state(container.state, Event.GIVE_UP, container.id, container.name)
-            await self._settled(live)
-            with cleaning(container, "network"):
-                await self.seats.disconnect(container, keep_sandbox=live.restarting_by_hand)
-            self.save(container)
-            self._wake(live, ("not-running", "next-exit"), container.exit_code)
+            await self._stop_waiting(container, live, Event.STOP)
             self.emit(container, "stop")
             return True
-        if not container.running:
-            return False
         number = creation.signal_number(wish or container.config.get("StopSignal") or defaults.STOP_SIGNAL)
         stop_timeout = container.config.get("StopTimeout")
         grace = seconds if seconds is not None else stop_timeout if stop_timeout is not None else defaults.STOP_TIMEOUT
@@ -353,6 +351,17 @@ class Runs:
         await self._settled(live)
         self.emit(container, "stop")
         return True
+
+    async def _stop_waiting(self, container: Container, live: Live, event: Event) -> None:
+        """Its next automatic start is called off."""
+        self._call_off(live)
+        container.stopped_by_hand = True
+        container.move(event)
+        await self._settled(live)
+        with cleaning(container, "network"):
+            await self.seats.disconnect(container, keep_sandbox=live.restarting_by_hand)
+        self.save(container)
+        self._wake(live, ("not-running", "next-exit"), container.exit_code)
 
     def _signal(self, container: Container, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -374,22 +383,29 @@ class Runs:
 
     async def kill(self, container: Container, wish: str = "") -> None:
         number = creation.signal_number(wish or "SIGKILL")
-        next_state(container.state, Event.KILL, container.id, container.name)
+        event, live = Event.KILL if number == 9 else Event.SIGNAL, self.live(container.id)
+        container.after(event)
+        if container.state is State.RESTARTING:
+            async with live.lock:
+                if container.state is State.RESTARTING:
+                    await self._stop_waiting(container, live, event)
+                    return
+            container.after(event)  # it was being started
         stop = creation.signal_number(container.config.get("StopSignal") or defaults.STOP_SIGNAL)
         if number in (9, stop):
             container.stopped_by_hand = True
             self.save(container)
         self._signal(container, number)
+        if container.state is State.PAUSED:
+            await self._thaw(container)
         if number == 9:
-            if container.state is State.PAUSED:
-                await self._thaw(container)
-            live = self.live(container.id)
             await self._end_of(live, 10)
             await self._settled(live)
 
     async def restart(self, container: Container, seconds: int | None = None, wish: str = "") -> None:
         live = self.live(container.id)
         async with live.lock:
+            container.after(Event.RESTART)
             live.restarting_by_hand = True
             try:
                 await self._stop(container, live, seconds, wish)
@@ -402,7 +418,7 @@ class Runs:
 
     async def pause(self, container: Container) -> None:
         async with self.live(container.id).lock:
-            next_state(container.state, Event.PAUSE, container.id, container.name)
+            container.after(Event.PAUSE)
             group = self.runtime.group(container.id)
             try:
                 group.freeze(True)
@@ -417,7 +433,7 @@ class Runs:
                 await asyncio.to_thread(halting.halt, container.pid)
             except OSError as error:
                 raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from error
-            container.state = next_state(container.state, Event.PAUSE, container.id, container.name)  # it may have ended meanwhile
+            container.move(Event.PAUSE)  # it may have ended meanwhile
             self.save(container)
             self.emit(container, "pause")
 
@@ -426,12 +442,12 @@ class Runs:
             await self._thaw(container)
 
     async def _thaw(self, container: Container) -> None:
-        state = next_state(container.state, Event.UNPAUSE, container.id, container.name)
+        container.after(Event.UNPAUSE)
         group = self.runtime.group(container.id)
         group.freeze(False)
         if not group.has_freezer:
             halting.go_on(container.pid)
-        container.state = state
+        container.move(Event.UNPAUSE)
         self.save(container)
         self.emit(container, "unpause")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite.engine.containers import Containers
+from compose_lite.engine.lifecycle import Event
 from compose_lite.engine.record import Container
-from compose_lite.errors import EngineError
 from compose_lite.linux import namespaces
 from compose_lite.units import rfc3339
 
@@ -150,8 +150,7 @@ def processes(containers: Containers, container: Container) -> list[int]:
 
 
 def top(containers: Containers, container: Container, arguments: str) -> Document:
-    if not container.running:
-        raise EngineError(f"container {container.id} is not running", http_status=409)
+    container.after(Event.LOOK)
     titles: Sequence[str] = _AUX if "aux" in arguments else _EF
     if "-o" in arguments.split():
         words = arguments.split("-o", 1)[1].replace(",", " ").split()

@@ -9,7 +9,7 @@ from typing import Any
 
 from compose_lite.engine import differences, documents, events, usage
 from compose_lite.engine.calls.rooms import Rooms
-from compose_lite.engine.lifecycle import State
+from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.server import Reply, Request
 from compose_lite.errors import EngineError
 
@@ -108,8 +108,7 @@ async def prune_containers(rooms: Rooms, request: Request) -> Document:
 async def resize(rooms: Rooms, request: Request) -> None:
     rows, columns = request.integer("h", 0) or 0, request.integer("w", 0) or 0
     container = rooms.one(request)
-    if not container.running:
-        raise EngineError(f"container {container.id} is not running", http_status=409)
+    container.after(Event.LOOK)
     await rooms.containers.runtime.resize(container.id, rows, columns)
 
 
