@@ -42,6 +42,10 @@ async def recover(containers: Containers) -> None:
                 again.append(container)
     alive = {c.id for c in containers.all.values() if c.running}
     await _remove_leftovers(containers, {id: bundle for id, bundle in bundles.items() if id not in alive}, alive)
+    for container in list(containers.all.values()):
+        if container.state is State.EXITED and container.host_config["AutoRemove"]:
+            with cleaning(container, "removal after its end"):
+                await containers.remove(container, volumes=True)
     for container in again:
         with cleaning(container, "start after the engine's"):
             await containers.start(container)

@@ -147,7 +147,9 @@ class Lives(RuleBasedStateMachine):
 
     # commands
 
-    @rule(target=ids, policy=st.sampled_from(("no", "always", "on-failure", "unless-stopped")), broken=st.booleans(), stubborn=st.booleans())
+    @rule(
+        target=ids, policy=st.sampled_from(("no", "always", "on-failure", "unless-stopped")), broken=st.booleans(), stubborn=st.booleans()
+    )
     def create(self, policy: str, broken: bool, stubborn: bool) -> Any:
         if len(self.models) > 3:
             return multiple()
@@ -344,5 +346,9 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(
-    max_examples=LIVES, stateful_step_count=30, deadline=None, derandomize="LIVES" not in os.environ, suppress_health_check=list(HealthCheck)
+    max_examples=LIVES,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize="LIVES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
 )
