@@ -106,7 +106,9 @@ class Kernel:
                 if not on:
                     self._react(id, process)
 
-        return SimpleNamespace(freeze=freeze, frozen=lambda: id not in self.processes or self.processes[id].frozen, apply=lambda limits: [])
+        return SimpleNamespace(
+            freeze=freeze, has_freezer=True, frozen=lambda: id not in self.processes or self.processes[id].frozen, apply=lambda limits: []
+        )
 
     async def delete(self, id: str, bundle: Any = None) -> None:
         await asyncio.sleep(0)
