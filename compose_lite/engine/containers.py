@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compose_lite.engine import creation, devices, ociconfig
+from compose_lite.engine import creation, devices, ociconfig, runtimes
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.record import Container
 from compose_lite.engine.runs import Live, Runs, cleaning
@@ -46,6 +46,7 @@ class Containers(Runs):
         if not config["Cmd"] and not config["Entrypoint"]:
             raise EngineError("no command specified", http_status=400)
         host, warnings = creation.host_config_of(body, self.preparation.cgroup_version)
+        runtimes.check(host)
         disks = devices.disk_numbers(host)
         if unkept := cgroups.unkept(ociconfig.resources(host, (), host["Privileged"], disks)):
             warnings.append(f"{', '.join(unkept)} cannot be kept: no cgroup of ours has these controllers (docs/rootless.md)")

@@ -104,7 +104,6 @@ _HOST: Document = {
     "MaskedPaths": list(MASKED),
     "ReadonlyPaths": list(READONLY),
 }
-RUNTIMES = ("", "runc", "io.containerd.runc.v2", "compose-lite")
 _PORT = re.compile(r"\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)
 
 
@@ -263,8 +262,6 @@ def check_host_config(host: Document) -> list[str]:
         names = sorted({cap for r in host["DeviceRequests"] for group in r.get("Capabilities") or [["device"]] for cap in group})
         says = f'could not select device driver "{host["DeviceRequests"][0].get("Driver", "")}" with capabilities: [[{" ".join(names)}]]'
         raise EngineError(says, http_status=400, remedy="compose-lite has no GPU drivers; give the nodes by `devices`.")
-    if host["Runtime"] not in RUNTIMES:
-        raise EngineError(f"unknown or invalid runtime name: {host['Runtime']}", http_status=400)
     if host.get("StorageOpt"):
         says = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
         raise EngineError(says, http_status=400, remedy="Leave `storage_opt` out: a container's layer has no quota here.")

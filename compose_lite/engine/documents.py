@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite import __version__, rootless
+from compose_lite.engine import runtimes
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import has_label
 from compose_lite.engine.images import summary as image_row
@@ -308,8 +309,8 @@ def info(containers: Containers, images: int, engine_id: str, listeners: int) ->
         "Labels": [],
         "ExperimentalBuild": False,
         "ServerVersion": __version__,
-        "Runtimes": {"compose-lite": {"path": "compose-lite"}},
-        "DefaultRuntime": "compose-lite",
+        "Runtimes": runtimes.installed(),
+        "DefaultRuntime": runtimes.BUILT_IN,
         "Swarm": {
             "NodeID": "",
             "NodeAddr": "",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite.disk import Folders
-from compose_lite.engine import defaults, ociconfig, users
+from compose_lite.engine import defaults, ociconfig, runtimes, users
 from compose_lite.engine.devices import devices_of, disk_numbers
 from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
@@ -27,6 +27,7 @@ from compose_lite.runtime.config import Launch, Log, Overlay
 from compose_lite.units import parse_size
 
 Document = dict[str, Any]
+_INIT_MOUNT = {"Type": "bind", "RW": False}
 
 
 class Preparation:
@@ -79,6 +80,7 @@ class Preparation:
         """All that the runtime has to know."""
         config, early = ociconfig.oci_config(container, self._surroundings(container, own_network))
         folder, host = self.path(container.id), container.host_config
+        runtime = self._other_runtime(container, config)
         hidden: list[str] = []
         globs: tuple[str, ...] = ()
         if container.rootfs:
@@ -104,7 +106,25 @@ class Preparation:
             console=(rows, columns) if rows and columns else None,
             stdin="none" if not container.config["OpenStdin"] else "once" if container.config["StdinOnce"] else "open",
             init=bool(host.get("Init")),
+            runtime=runtime,
         )
+
+    def _other_runtime(self, container: Container, config: Document) -> str:
+        """Its program, the config fitted to it; empty: the built-in one."""
+        name = str(container.host_config.get("Runtime") or "")
+        found = runtimes.program(name)
+        if not found:
+            return ""
+        if self.rootless:
+            says = f"runtime {name} needs root: an ordinary user's containers run by the built-in runtime"
+            raise EngineError(says, code="runtime-rootless", remedy="Leave `runtime` out. See docs/rootless.md.")
+        if any(point.get("x-idmap") for point in container.mounts):
+            raise EngineError(f"bind.idmap is the built-in runtime's: {name} is not asked for it", code="runtime-idmap")
+        if container.host_config.get("Init"):
+            place, process = "/sbin/docker-init", config["process"]
+            process["args"] = [place, "--", *process["args"]]
+            config["mounts"].append(ociconfig.user_mount(_INIT_MOUNT | {"Destination": place}, runtimes.init_program(name)))
+        return found
 
     def _surroundings(self, container: Container, own_network: bool) -> ociconfig.Surroundings:
         host = container.host_config

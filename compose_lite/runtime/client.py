@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal as signals
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -153,6 +154,7 @@ class _Known:
     monitor_start_time: int = 0
     pidfd: int = -1
     told: bool = False  # its end was reported
+    runtime: str = ""
 
 
 class Runtime:
@@ -220,12 +222,14 @@ class Runtime:
         bundle.mkdir(mode=0o711 if own_users else 0o700, parents=True, exist_ok=True)  # another user's root has to pass through
         self._known[launch.id] = _Known(bundle)
         document = launch.document() | {"notify": str(self._exits_path)}
-        document["config"], document["seccomp"] = self._compiled(launch.config)
+        if not launch.runtime:  # another one compiles its filter itself
+            document["config"], document["seccomp"] = self._compiled(launch.config)
         names = list(fds or {})
         header = {"op": "create", "id": launch.id, "bundle": launch.bundle, "names": names}
         answer, _ = await self._ask(header, json.dumps(document).encode(), [fds[name] for name in names] if fds else [])
         made = Created(launch.id, answer["pid"], answer["start"], answer["monitor"], answer["monitor_start"], tuple(answer["unmet"]))
         self._learn(launch.id, made.pid, made.start_time, made.monitor_pid, made.monitor_start_time)
+        self._known[launch.id].runtime = launch.runtime
         return made
 
     async def start(self, id: str) -> None:
@@ -251,7 +255,10 @@ class Runtime:
         known = self._known.get(id)
         if known is None or known.pidfd < 0:
             raise ProcessLookupError(3, f"container {id} is not running")
-        pidfd.send_signal(known.pidfd, signal)
+        if known.runtime and signal != signals.SIGKILL:  # the process that we know may stand for others inside
+            self._background(_command(known.runtime, known.bundle, "kill", id, str(int(signal))))
+        else:
+            pidfd.send_signal(known.pidfd, signal)
 
     async def pause(self, id: str, on: bool = True) -> None:
         """Freezes (or thaws) every process of the container; returns when it is so."""
@@ -489,10 +496,13 @@ class Runtime:
             if not answer.done():
                 answer.set_exception(ContainerError("zygote-lost", "the process that starts containers was killed; try again"))
         for exec_id in self._execs:
-            watch = self._loop.create_task(self._watch_exec(exec_id))
-            self._watches.add(watch)
-            watch.add_done_callback(self._watches.discard)
+            self._background(self._watch_exec(exec_id))
         self.on_lost()
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
 
     def _hear_exits(self) -> None:
         while True:
@@ -535,6 +545,7 @@ class Runtime:
         if ended is not None or not alive:
             return Adopted(id, bundle, "exited" if ended else "lost", exit=ended)
         self._learn(id, state["pid"], state["start"], state["monitor"], state["monitor_start"])
+        self._known[id].runtime = str(state.get("runtime") or "")
         keep: dict[str, int] = {}
         monitor, phase = state["monitor"], "running"
         try:
@@ -597,6 +608,15 @@ def _close(known: _Known) -> None:
         known.pidfd = -1
 
 
+async def _command(program: str, bundle: Path, *words: str) -> None:
+    """A command of another runtime on a container of its own; one that is gone meanwhile is no error."""
+    with contextlib.suppress(OSError):
+        null = asyncio.subprocess.DEVNULL
+        root = str(bundle / "oci" / "state")
+        process = await asyncio.create_subprocess_exec(program, "--root", root, *words, stdin=null, stdout=null, stderr=null)
+        await process.wait()
+
+
 async def _kill_and_wait(pid: int, start_time: int, *, kill: bool) -> None:
     """Waits for the end of that very process; one that was not to be killed is killed after two seconds."""
     try:
@@ -649,6 +669,7 @@ def remove_bundle(folder: Path) -> None:
     for name in ("state.json", "exit.json", "ctl"):
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
+    shutil.rmtree(folder / "oci", ignore_errors=True)
     with contextlib.suppress(OSError):
         (folder / "rootfs").rmdir()
     with contextlib.suppress(OSError):

@@ -56,6 +56,7 @@ class Launch:
     console: tuple[int, int] | None = None  # rows, columns
     stdin: Literal["none", "open", "once"] = "none"  # open: OpenStdin; once: closed when the first attached client leaves
     init: bool = False  # a small pid 1 that forwards signals and reaps (`init: true`)
+    runtime: str = ""  # the path of another OCI runtime's program; empty: the built-in one
     cgroup_parent: str = "/compose-lite"  # used when config.linux.cgroupsPath is not given
 
     def document(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
         if launch.get("overlay") and not (config.get("root") or {}).get("path"):
             os.makedirs(f"{bundle}/rootfs", 0o755, exist_ok=True)  # here, as another user's root may not
         mappers = _map_mounts(config.get("mounts") or ())
-        stdio = _make_stdio(born, launch)
+        stdio = make_stdio(born, launch)
         born.sync, theirs = unix.socketpair()
         flags, joins = _namespaces(linux, fds)
         born.pid = _clone(flags, joins, born.group)
@@ -65,9 +65,9 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
         for fd in (*stdio, *mappers):
             os.close(fd)
         _complete(born, linux, flags)
-        born.state = _state(born, launch, linux)
+        born.state = state(born, launch, linux)
     except BaseException:
-        _undo(born)
+        undo(born)
         raise
     return born
 
@@ -82,7 +82,7 @@ def _map_mounts(entries: Sequence[dict[str, Any]]) -> list[int]:
     return made
 
 
-def _make_stdio(born: Born, launch: Mapping[str, Any]) -> list[int]:
+def make_stdio(born: Born, launch: Mapping[str, Any]) -> list[int]:
     """The container's descriptors 0, 1, 2, unless it gets a terminal."""
     if launch.get("tty"):
         return []
@@ -199,7 +199,7 @@ def let_go(born: Born) -> None:
     _say(born.sync, "start")
 
 
-def _state(born: Born, launch: Mapping[str, Any], linux: Mapping[str, Any]) -> dict[str, Any]:
+def state(born: Born, launch: Mapping[str, Any], linux: Mapping[str, Any]) -> dict[str, Any]:
     """state.json: all that an exec, a second monitor or a new engine has to know."""
     return {
         "v": messages.VERSION,
@@ -235,7 +235,7 @@ def read_state(folder: str) -> bytes:
     return read_file(f"{folder}/state.json")
 
 
-def _undo(born: Born) -> None:
+def undo(born: Born) -> None:
     if born.pid:
         try:
             os.kill(born.pid, 9)

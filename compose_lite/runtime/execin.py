@@ -30,6 +30,10 @@ def enter(header: Mapping[str, Any], process: dict[str, Any], fds: Mapping[str, 
         raise init.StartError(128, f"container {header['id']} is not running") from None
     if pidfd.is_zombie(state["pid"]):
         raise init.StartError(128, f"container {header['id']} is not running")
+    if state.get("runtime"):
+        from compose_lite.runtime import foreign
+
+        return foreign.enter(header, process, fds, state)
     group = cgroups.Group.of(state["cgroup"])
     stdio = _stdio(header, fds)
     sync, theirs = unix.socketpair()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _SET_MODE_FILTER, _JOIN_SESSION_KEYRING = 1, 1
 _FILTER_FLAGS = {"SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4, "SECCOMP_FILTER_FLAG_TSYNC": 1}
 _SET_NAME, _SET_DUMPABLE = 15, 4
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RLIMITS = {
     "RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5, "RLIMIT_NPROC": 6,
     "RLIMIT_NOFILE": 7, "RLIMIT_MEMLOCK": 8, "RLIMIT_AS": 9, "RLIMIT_LOCKS": 10, "RLIMIT_SIGPENDING": 11, "RLIMIT_MSGQUEUE": 12,
@@ -167,8 +167,8 @@ def become_program(
     make_folder: the working folder is made if it is missing; for an exec that is an error.
     """
     # 1. Nothing of ours may be open in the program. The hand-shake closes itself at execve, which tells the parent that it worked.
-    _close_all_but(sync.fileno())
-    _reset_signals()
+    close_all_but(sync.fileno())
+    reset_signals()
     prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(b"compose-init"), ctypes.c_void_p).value or 0)
     cwd = process.get("cwd") or "/"
     if make_folder:
@@ -243,8 +243,13 @@ def open_terminal(folder: int, window: Sequence[int] | None) -> tuple[int, int, 
     number = struct.unpack("I", fcntl.ioctl(master, 0x80045430, b"\0\0\0\0"))[0]  # TIOCGPTN
     slave = os.open(str(number), os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=folder)
     if window:
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", window[0], window[1], 0, 0))
+        set_window(master, window)
     return master, slave, str(number)
+
+
+def set_window(master: int, window: Sequence[int]) -> None:
+    """window: rows, columns."""
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", window[0], window[1], 0, 0))
 
 
 def _take_stdio(stdio: Sequence[int], process: Mapping[str, Any], *, terminal: bool) -> None:
@@ -287,13 +292,13 @@ def _set_sysctl(key: str, value: str) -> None:
         raise StartError(128, f"open {path}: {os.strerror(error.errno or 0).lower()}") from error
 
 
-def _close_all_but(kept: int) -> None:
+def close_all_but(kept: int) -> None:
     if kept > 3:
         syscall("close_range", 3, kept - 1, 0)
     syscall("close_range", max(kept + 1, 3), 0xFFFFFFFF, 0)
 
 
-def _reset_signals() -> None:
+def reset_signals() -> None:
     """Python ignores SIGPIPE and SIGXFSZ, and ignored and blocked signals are inherited over execve."""
     for number in range(1, 65):
         if number not in (9, 19, 32, 33) and _signal.getsignal(number) not in (_signal.SIG_DFL, None):
@@ -398,7 +403,7 @@ def find_program(name: str, environment: Mapping[str, str]) -> str:
         _check_program(name)
         return name
     refused = False
-    for folder in environment.get("PATH", _DEFAULT_PATH).split(":"):
+    for folder in environment.get("PATH", DEFAULT_PATH).split(":"):
         path = f"{folder or '.'}/{name}"
         try:
             if stat.S_ISREG(os.stat(path).st_mode):

@@ -70,6 +70,8 @@ class Monitor:
         while not self.ended:
             for fd, event in self.epoll.poll():
                 self._handle(fd, event)
+        if self.starter is not None and self.born.sync.fileno() >= 0:
+            self._hear_init()  # it has started and ended before we were told so
         self._drain()
         self.log.close()
         return self._reap() if self.parent else 0

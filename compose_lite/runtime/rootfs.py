@@ -16,7 +16,7 @@ from compose_lite.runtime import splitroot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from compose_lite.linux.cgroups import Group
@@ -227,21 +227,8 @@ class Root:
             os.close(target)
 
     def mask_globs(self, patterns: Iterable[str]) -> None:
-        """`/etc/ssh/ssh_host_*`: one star in the last part."""
-        for pattern in patterns:
-            folder, last = os.path.split(pattern)
-            head, _, tail = last.partition("*")
-            try:
-                fd = openat2.openat2(self.fd, folder, os.O_RDONLY | os.O_DIRECTORY)
-            except OSError:
-                continue
-            try:
-                found = os.listdir(fd)
-            finally:
-                os.close(fd)
-            for name in found:
-                if name.startswith(head) and name.endswith(tail) and len(name) >= len(head) + len(tail):
-                    self.mask(f"{folder}/{name}")
+        for path in _globbed(self.fd, patterns):
+            self.mask(path)
 
     def make_readonly(self, path: str) -> None:
         """Bound on itself, read-only; a missing path is fine."""
@@ -306,6 +293,32 @@ def _new_file_system(kind: str, source: str, place: str, options: mounts.Options
             raise
     if options.propagation:
         mounts.mount(None, place, None, options.propagation)
+
+
+def found_by_globs(root: str, patterns: Iterable[str]) -> list[str]:
+    fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return list(_globbed(fd, patterns))
+    finally:
+        os.close(fd)
+
+
+def _globbed(root: int, patterns: Iterable[str]) -> Iterator[str]:
+    """`/etc/ssh/ssh_host_*`: one star in the last part."""
+    for pattern in patterns:
+        folder, last = os.path.split(pattern)
+        head, _, tail = last.partition("*")
+        try:
+            fd = openat2.openat2(root, folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        try:
+            found = os.listdir(fd)
+        finally:
+            os.close(fd)
+        for name in found:
+            if name.startswith(head) and name.endswith(tail) and len(name) >= len(head) + len(tail):
+                yield f"{folder}/{name}"
 
 
 def is_bind_on(entry: Mapping[str, Any], destination: str) -> bool:

@@ -23,6 +23,7 @@ from compose_lite.runtime import container, execin, init, messages, monitor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 _SOCKET_NAME = "zygote.sock"
@@ -331,7 +332,8 @@ def _birth(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _so
         _name(b"cl-monitor")
         number, bundle = header["n"], header["bundle"]
         try:
-            born = container.give_birth(messages.decode(body), bundle, fds)
+            launch = messages.decode(body)
+            born = _midwife(launch)(launch, bundle, fds)
         except init.StartError as error:
             _refuse(client, report, number, error.status, error.says)
         except (OSError, ValueError, KeyError) as error:
@@ -347,9 +349,22 @@ def _birth(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _so
             client.close()
             report.close()
             monitor.record_exit(bundle, state, loop.serve())
+            if state.get("runtime"):
+                from compose_lite.runtime import foreign
+
+                foreign.delete(state["runtime"], bundle, state["id"])
         status = 0
     finally:
         _end(status)
+
+
+def _midwife(launch: dict[str, Any]) -> Callable[[dict[str, Any], str, dict[str, int]], container.Born]:
+    """The built-in runtime, or what runs another one; that is imported where it is needed only."""
+    if not launch.get("runtime"):
+        return container.give_birth
+    from compose_lite.runtime import foreign
+
+    return foreign.give_birth
 
 
 def _refuse(client: _socket.socket, report: _socket.socket, number: int, status: int, says: str) -> None:
