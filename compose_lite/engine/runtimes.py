@@ -60,6 +60,4 @@ def init_program(runtime: str) -> str:
 
 
 def _find(name: str) -> str | None:
-    return shutil.which(
-        name, path=os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/usr/lib/docker"
-    )
+    return shutil.which(name, path=":".join([os.environ.get("PATH", os.defpath), *_FOLDERS]))

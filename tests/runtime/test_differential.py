@@ -18,12 +18,14 @@ import pytest
 
 from compose_lite.engine import ociconfig
 from compose_lite.engine.users import User
+from compose_lite.linux import capabilities
 from compose_lite.runtime.config import Launch
 from tests.engine.made import around, container
 from tests.runtime.bundles import Rig, rig
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 OTHERS = [program for name in ("runc", "crun") if (program := shutil.which(name, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"))]
+HELD = capabilities.names(capabilities.own())
 
 PROBE = """
 say() { echo "== $1"; shift; "$@" 2>&1; }
@@ -39,16 +41,18 @@ say oom cat /proc/self/oom_score_adj
 say mounts awk '{ o = ""; for (i = 7; i <= NF; i++) if ($i == "-") { k = $(i + 1); s = $(i + 2); o = $(i + 3); break } else p = p " " $i
   if (k == "overlay") { s = ""; o = substr(o, 1, 2) } print $5, $6, k, s, o, p; p = "" }' /proc/self/mountinfo
 say dev sh -c 'ls -lnR /dev | sed -E "s/ +/ /g; s/^([^ ]+ [^ ]+ [^ ]+ [^ ]+ [^ ]+ [^ ]+) .{12}/\\1/; s/^total .*//"'
-say masks sh -c 'for p in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts; do echo "$p $(cat $p 2>&1 | wc -c)"; done'
+say masks sh -c 'for p in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts; do echo "$p $(head -c 9 $p 2>&1 | wc -c)"; done'
 say emptied sh -c 'ls -A /proc/acpi /proc/scsi /sys/firmware'
-say readonly sh -c 'for p in /proc/sys/kernel/shmmax /proc/sysrq-trigger /proc/irq/x /sys/x /etc/x /x; do echo 1 >$p && echo "$p written"; done'
+say readonly sh -c 'for p in /proc/sys/kernel/shmmax /proc/sysrq-trigger /proc/irq/x /sys/x /etc/x /x; do
+  echo 1 >$p && echo "$p written"; done'
 say cgroup sed -E 's/[0-9a-f]{64}/ID/; s/^[0-9]+://' /proc/self/cgroup
-say namespaces sh -c 'for n in /proc/self/ns/*; do r=$(readlink $n); case " $OUTSIDE " in *" $r "*) echo "$n outside";; *) echo "$n own";; esac; done'
+say namespaces sh -c 'for n in /proc/self/ns/*; do case " $OUTSIDE " in *" $(readlink $n) "*) echo "$n outside";; *) echo "$n own";; esac; done'
 say fds ls /proc/self/fd
-say denied sh -c 'unshare -n true; mount -t tmpfs x /mnt; dmesg | head -1; chroot / true && echo chroot; mknod /tmp/n b 8 0 && cat /tmp/n'
+say denied sh -c 'unshare -n true; umount /proc; dmesg | head -c 1 | wc -c; chroot / true && echo chroot; mknod /tmp/n b 8 0 && cat /tmp/n'
 say sysctl sh -c 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/sys/net/core/somaxconn'
-say files ls -ln /etc/hosts /etc/hostname /etc/resolv.conf /tmp/made
-say memory sh -c 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max'
+say files stat -c '%n %F %a %u %g %s' /etc/hosts /etc/hostname /etc/resolv.conf /tmp/made /tmp/made/here
+say memory sh -c 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max
+  cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max'
 say devices sh -c 'sort /sys/fs/cgroup/devices/devices.list'
 say tty tty
 """
@@ -95,7 +99,9 @@ def launch(r: Rig, case: dict[str, Any], runtime: str) -> Launch:
     for name in ("hosts", "hostname", "resolv.conf"):
         (state / name).write_text(f"{name}\n")
     given = {key: case[key] for key in ("user", "devices") if key in case}
-    document, _ = ociconfig.oci_config(record, around(state=str(state), network=False, **given))
+    document, _ = ociconfig.oci_config(
+        record, around(state=str(state), network=False, held=HELD, mqueue=os.path.isdir("/dev/mqueue"), **given)
+    )
     document["linux"]["namespaces"].append({"type": "network"})
     template = r.launch("sh", tty=record.tty)
     return replace(template, config=document, runtime=runtime)
@@ -103,6 +109,13 @@ def launch(r: Rig, case: dict[str, Any], runtime: str) -> Launch:
 
 def outside() -> list[str]:
     return [os.readlink(f"/proc/self/ns/{name}") for name in sorted(os.listdir("/proc/self/ns"))]
+
+
+def as_crun(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What crun does otherwise than runc: flags and sources of its own mounts, a link /dev/core always, the owner of /dev/null as stdin."""
+    mounts = [" ".join([one.split()[0], *(part.split(",")[0] for part in one.split()[1:3])]) for one in found["mounts"]]
+    dev = [re.sub(r"^(crw-rw-rw- 1) \d+ \d+ ", r"\1 ", one) for one in found["dev"] if "/proc/kcore" not in one]
+    return {**found, "mounts": mounts, "dev": sorted(dev)}
 
 
 def sections(log: bytes) -> dict[str, list[str]]:
@@ -139,7 +152,7 @@ COVERED = {
 def test_the_same_inside(tmp_path: Path, case: str) -> None:
     async def test() -> dict[str, dict[str, list[str]]]:
         async with rig(tmp_path) as r:
-            for applet in "env grep awk sed wc umask unshare mount dmesg chroot mknod readlink sort touch".split():
+            for applet in "env grep awk sed wc umask unshare umount dmesg chroot mknod readlink sort stat".split():
                 if not (r.root / "bin" / applet).exists():
                     (r.root / "bin" / applet).symlink_to("busybox")
             found = {}
@@ -151,7 +164,8 @@ def test_the_same_inside(tmp_path: Path, case: str) -> None:
     found = asyncio.run(test())
     ours = found.pop("ours")
     for name, theirs in found.items():
-        different = {key: (ours[key], theirs.get(key)) for key in ours if ours[key] != theirs.get(key)}
+        mine, theirs = (as_crun(ours), as_crun(theirs)) if name == "crun" else (ours, theirs)
+        different = {key: (mine[key], theirs.get(key)) for key in mine if mine[key] != theirs.get(key)}
         assert not different, f"{name}:\n" + "\n".join(_told(key, *pair) for key, pair in different.items())
 
 
