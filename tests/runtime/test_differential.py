@@ -46,7 +46,8 @@ say emptied sh -c 'ls -A /proc/acpi /proc/scsi /sys/firmware'
 say readonly sh -c 'for p in /proc/sys/kernel/shmmax /proc/sysrq-trigger /proc/irq/x /sys/x /etc/x /x; do
   echo 1 >$p && echo "$p written"; done'
 say cgroup sed -E 's/[0-9a-f]{64}/ID/; s/^[0-9]+://' /proc/self/cgroup
-say namespaces sh -c 'for n in /proc/self/ns/*; do case " $OUTSIDE " in *" $(readlink $n) "*) echo "$n outside";; *) echo "$n own";; esac; done'
+say namespaces sh -c 'for n in /proc/self/ns/*; do
+  case " $OUTSIDE " in *" $(readlink $n) "*) echo "$n outside";; *) echo "$n own";; esac; done'
 say fds ls /proc/self/fd
 say denied sh -c 'unshare -n true; umount /proc; dmesg | head -c 1 | wc -c; chroot / true && echo chroot; mknod /tmp/n b 8 0 && cat /tmp/n'
 say sysctl sh -c 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/sys/net/core/somaxconn'
