@@ -241,16 +241,15 @@ class Answer:
         if rest.strip():
             yield pydantic_core.from_json(rest)
 
-    async def frames(self, *, tty: bool | None = None) -> AsyncIterator[tuple[int, bytes]]:
-        """(stream 1|2, bytes) of a log; a terminal's log is all stream 1."""
+    async def frames(self, *, tty: bool | None = None) -> AsyncIterator[list[tuple[int, bytes]]]:
+        """(stream 1|2, bytes) of a log, as many as there are; a terminal's log is all stream 1."""
         if tty or (tty is None and MULTIPLEXED not in self.headers.get("content-type", "")):
             while part := await self.body.read_some():
-                yield STDOUT, part
+                yield [(STDOUT, part)]
             return
         splitter = FrameSplitter()
         while part := await self.body.read_some():
-            for one in splitter.feed(part):
-                yield one
+            yield splitter.feed(part)
 
 
 class Hijacked:

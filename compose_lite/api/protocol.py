@@ -19,7 +19,7 @@ from compose_lite.errors import ApiError
 
 Document = dict[str, Any]
 Filters = Mapping[str, list[str]]
-Frames = AsyncIterator[tuple[int, bytes]]
+Frames = AsyncIterator[list[tuple[int, bytes]]]
 Documents = AsyncIterator[Document]
 DRY_RUN = "dry-run"
 """The id of what an engine that is only asked would have made."""
@@ -227,8 +227,8 @@ class DockerEngine:
             "stderr": stderr,
         }
         async with self.client.stream("GET", f"/containers/{id}/logs", query=query) as answer:
-            async for one in answer.frames(tty=tty):
-                yield one
+            async for some in answer.frames(tty=tty):
+                yield some
 
     async def attach(
         self,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from compose_lite.api.protocol import DockerEngine
+from compose_lite.api.protocol import DockerEngine, Frames
 from compose_lite.cli.context import Context
 from compose_lite.cli.progress import Plain
 from compose_lite.errors import ApiError
@@ -105,17 +108,52 @@ class LogView:
     ) -> None:
         """One container's log stream, line by line."""
         pending = {1: b"", 2: b""}
-        async for stream, data in self.engine.logs(
-            id, follow=follow, tail=tail, since=since, until=until, timestamps=self.timestamps, tty=tty
-        ):
-            *lines, pending[stream] = (pending[stream] + data).split(b"\n")
-            for line in lines:
-                self._write(label, line.decode("utf-8", "replace"), error=stream == 2)
+        async for frames in self.engine.logs(id, follow=follow, tail=tail, since=since, until=until, timestamps=self.timestamps, tty=tty):
+            self._print(label, whole_lines(frames, pending))
             self._flush()
-        for stream, rest in pending.items():
-            if rest:
-                self._write(label, rest.decode("utf-8", "replace"), error=stream == 2)
+        self._print(label, [(stream, rest) for stream, rest in pending.items() if rest])
         self._flush()
+
+    async def merged(
+        self, found: Sequence[tuple[str, str]], *, tail: str | None = None, since: str | None = None, until: str | None = None
+    ) -> None:
+        """The logs of several containers, (id, label), as one in the order of their times. None of them has a terminal."""
+        sources = [
+            _Timed(self.engine.logs(id, timestamps=True, tty=False, tail=tail, since=since, until=until), label) for id, label in found
+        ]
+        heads = [(*head, number) for number, one in enumerate(sources) if (head := await one.next())]
+        heapq.heapify(heads)
+        ready: list[tuple[str, tuple[int, bytes]]] = []
+        while heads:
+            time, _, stream, line, number = heads[0]
+            ready.append((sources[number].label, (stream, time.encode() + b"Z " + line if self.timestamps else line)))
+            if len(ready) > 1000:
+                self._print_all(ready)
+            head = await sources[number].next()
+            if head:
+                heapq.heapreplace(heads, (*head, number))
+            else:
+                heapq.heappop(heads)
+        self._print_all(ready)
+        self._flush()
+
+    def _print_all(self, ready: list[tuple[str, tuple[int, bytes]]]) -> None:
+        for label, group in itertools.groupby(ready, key=lambda one: one[0]):
+            self._print(label, [line for _, line in group])
+        ready.clear()
+
+    def _print(self, label: str, lines: Sequence[tuple[int, bytes]]) -> None:
+        if self.report is not None or not hasattr(self.context.out, "buffer"):
+            for stream, line in lines:
+                self._write(label, line.decode("utf-8", "surrogateescape"), error=stream == 2)
+            return
+        start = self._coloured(label, f"{label:<{self.width}}  | ").encode() if self.prefix else b""
+        for error in (False, True) if self.split else (False,):
+            text = [line for stream, line in lines if not self.split or (stream == 2) is error]
+            if text:
+                out = self.context.err if error else self.context.out
+                out.flush()
+                out.buffer.write(b"".join([b"%b%b\n" % (start, line.removesuffix(b"\r")) for line in text]))
 
     def _flush(self) -> None:
         self.context.out.flush()
@@ -160,6 +198,42 @@ class LogView:
             return text
         number = self._numbers.setdefault(label, len(self._numbers))
         return f"\033[{_COLOURS[number % len(_COLOURS)]}m{text}\033[0m"
+
+
+def whole_lines(frames: Sequence[tuple[int, bytes]], pending: dict[int, bytes]) -> list[tuple[int, bytes]]:
+    """(stream, line) of what is complete; the rest stays in pending."""
+    found: list[tuple[int, bytes]] = []
+    for stream, data in frames:
+        *lines, pending[stream] = (pending[stream] + data).split(b"\n")
+        found += [(stream, line) for line in lines]
+    return found
+
+
+class _Timed:
+    """One container's log, line by line with its time."""
+
+    def __init__(self, frames: Frames, label: str) -> None:
+        self.label = label
+        self._frames = frames
+        self._pending = {1: b"", 2: b""}
+        self._lines: deque[tuple[int, bytes]] = deque()
+        self._count = 0
+
+    async def next(self) -> tuple[str, int, int, bytes] | None:
+        """(time without its Z: strings of one length order as times do, count, stream, line); None after the last one."""
+        while not self._lines:
+            frames = await anext(self._frames, None)
+            if frames is None:
+                self._lines.extend((stream, rest) for stream, rest in self._pending.items() if rest)
+                self._pending = {1: b"", 2: b""}
+                if not self._lines:
+                    return None
+                break
+            self._lines.extend(whole_lines(frames, self._pending))
+        stream, line = self._lines.popleft()
+        self._count += 1
+        time, _, text = line.partition(b" ")
+        return time.decode("ascii", "replace").removesuffix("Z"), self._count, stream, text
 
 
 def _ended(state: Mapping[str, Any]) -> str | None:

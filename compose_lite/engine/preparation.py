@@ -88,8 +88,7 @@ class Preparation:
             hidden = [*defaults.HIDDEN, *(path for path in own if not path.startswith(("/run/", "/tmp/")))]
             globs = defaults.HIDDEN_GLOBS
         driver, options = host["LogConfig"]["Type"], host["LogConfig"]["Config"]
-        size = log_size(options.get("max-size")) if driver != "none" else 0
-        log = Log("none") if driver == "none" else Log("json-file", self.log_path(container.id), size, int(options.get("max-file") or 1))
+        log = Log("none") if driver == "none" else Log("json-file", self.log_path(container.id), *rotation(driver, options))
         rows, columns = host.get("ConsoleSize") or (0, 0)
         return Launch(
             container.id,
@@ -273,6 +272,12 @@ def _in_user_namespace() -> bool:
     with contextlib.suppress(OSError):
         return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
     return False
+
+
+def rotation(driver: str, options: Mapping[str, str]) -> tuple[int, int]:
+    """Bytes at which a log file is full (0: never) and how many are kept; `local` has limits of its own, as Docker's."""
+    size, count = ("20m", 5) if driver == "local" else ("", 1)
+    return log_size(options.get("max-size") or size), int(options.get("max-file") or count)
 
 
 def log_size(text: str | None) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from json.encoder import encode_basestring
+from json.encoder import encode_basestring, encode_basestring_ascii
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ SPLIT = 16 * 1024
 
 
 def record(line: bytes, stream: str, at: str) -> bytes:
-    """One record; what is no UTF-8 becomes U+FFFD."""
-    return f'{{"log":{encode_basestring(line.decode("utf-8", "replace"))},"stream":"{stream}","time":"{at}"}}\n'.encode("utf-8", "replace")
+    """One record. A byte that is no UTF-8 becomes the escape of a lone surrogate: we have it back, other readers see U+FFFD."""
+    try:
+        text = encode_basestring(line.decode())
+    except UnicodeDecodeError:
+        text = encode_basestring_ascii(line.decode("utf-8", "surrogateescape"))
+    return f'{{"log":{text},"stream":"{stream}","time":"{at}"}}\n'.encode()
 
 
 def rfc3339(ns: int) -> str:
@@ -102,6 +106,8 @@ class LogWriter:
     def _rotate(self) -> None:
         os.close(self._fd)
         try:
+            if self._max_file == 1:
+                os.unlink(self._path)  # and not truncated: who follows it reads the rest of it
             for number in range(self._max_file - 1, 0, -1):
                 older = f"{self._path}.{number - 1}" if number > 1 else self._path
                 if os.path.exists(older):

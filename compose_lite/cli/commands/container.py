@@ -110,10 +110,12 @@ async def logs(context: Context, container: str, follow: bool, since: str, until
         timestamps=timestamps,
         tty=bool(document["Config"].get("Tty")),
     )
-    async for stream, data in frames:
-        out = sys.stderr if stream == 2 else sys.stdout
-        out.buffer.write(data)
-        out.buffer.flush()
+    async for some in frames:
+        for stream, data in some:
+            out = sys.stderr if stream == 2 else sys.stdout
+            out.buffer.write(data)
+        sys.stdout.buffer.flush()
+        sys.stderr.buffer.flush()
 
 
 async def prune(context: Context, filter: tuple[str, ...], force: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from compose_lite import ids
+from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.context import Context
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.nouns import moment
@@ -57,9 +58,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
         "until": moment(o["until"] or "", now) or None,
     }
     if not o["follow"]:
-        for container in found:
-            document = await engine.container(container.id)
-            await view.show(container.id, labels[container.id], follow=False, tty=bool(document["Config"].get("Tty")), **options)
+        await _show(engine, view, [(c.id, labels[c.id]) for c in found], options)
         return
     view.services, view.options = services, options
     async with anyio.create_task_group() as group:
@@ -70,6 +69,24 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
         group.start_soon(_newcomers, view, name)
         await view.until_all_ended()
         group.cancel_scope.cancel()
+
+
+async def _show(engine: DockerEngine, view: LogView, found: Sequence[tuple[str, str]], options: dict[str, str | None]) -> None:
+    """In the order of time; one after the other when a terminal is among them, whose output has no lines to order."""
+    readable, terminals = [], set()
+    for id, label in found:
+        document = await engine.container(id)
+        if document["HostConfig"]["LogConfig"]["Type"] != "none":
+            readable.append((id, label))
+        else:
+            view.context.warn(f"the output of {document['Name'].lstrip('/')} is not kept (logging driver none)")
+        if document["Config"].get("Tty"):
+            terminals.add(id)
+    if len(readable) > 1 and not terminals:
+        await view.merged(readable, **options)
+        return
+    for id, label in readable:
+        await view.show(id, label, follow=False, tty=id in terminals, **options)
 
 
 async def _newcomers(view: LogView, project: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from compose_lite.engine.builds import Builds
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import Bus
 from compose_lite.engine.execs import Execs
+from compose_lite.engine.followed import Followed
 from compose_lite.engine.images import Images
 from compose_lite.engine.networks import Networks
 from compose_lite.engine.record import Container
@@ -22,6 +23,7 @@ class Rooms:
     images: Images
     builds: Builds
     engine_id: str
+    followed: Followed = field(default_factory=Followed)
 
     @property
     def bus(self) -> Bus:

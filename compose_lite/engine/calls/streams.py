@@ -43,9 +43,10 @@ async def logs(rooms: Rooms, request: Request) -> None:
     live = rooms.containers.live(container.id)
     if not container.running:
         live.ended.set()
-    async for line in log_files.read(rooms.containers.preparation.log_path(container.id), wish, lambda: container.running, live.ended):
-        data = wish.render(line)
-        await request.send(data if plain else frame(line.stream, data))
+    path = rooms.containers.preparation.log_path(container.id)
+    rendered = log_files.Rendering(wish, None if plain else frame)
+    async for lines in log_files.read(path, wish, lambda: container.running, live.ended, rooms.followed):
+        await request.send(rendered(lines))
 
 
 async def attach(rooms: Rooms, request: Request) -> None:
@@ -60,8 +61,9 @@ async def attach(rooms: Rooms, request: Request) -> None:
     try:
         if request.flag("logs"):
             path = rooms.containers.preparation.log_path(container.id)
-            async for line in log_files.read(path, log_files.Wish(), lambda: False, asyncio.Event()):
-                await duplex.send(line.data if container.tty else frame(line.stream, line.data))
+            rendered = log_files.Rendering(log_files.Wish(), None if container.tty else frame)
+            async for lines in log_files.read(path, log_files.Wish()):
+                await duplex.send(rendered(lines))
         if not request.flag("stream"):
             return
         await asyncio.wait({ready, gone}, return_when=asyncio.FIRST_COMPLETED)
