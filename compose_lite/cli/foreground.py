@@ -20,8 +20,8 @@ from compose_lite.cli.progress import Plain
 from compose_lite.cli.upping import Upping
 from compose_lite.errors import ApiError, ProjectError, nearest
 from compose_lite.graph.services import stop_levels
-from compose_lite.project.converge import stop_container
 from compose_lite.project.observe import Seen, containers_of, project_filter
+from compose_lite.project.stopping import Stopping
 from compose_lite.spec.models.project import Project
 
 
@@ -154,9 +154,9 @@ def shown(upping: Upping) -> list[str]:
 async def stop_services(engine: DockerEngine, project: Project, names: Sequence[str], report: Plain, timeout: int | None) -> None:
     """Dependents first, each level side by side."""
     running = await containers_of(engine, project.name, names, all=False)
+    stopping = Stopping(engine, report, project, timeout)
     for level in stop_levels(project):
         async with anyio.create_task_group() as group:
             for container in running:
                 if container.service in level:
-                    service = project.services[container.service]
-                    group.start_soon(stop_container, engine, report, container.id, container.name, service, timeout)
+                    group.start_soon(stopping.stop, container.id, container.name, container.service)

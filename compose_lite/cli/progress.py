@@ -35,6 +35,13 @@ class Plain:
             self.out.write(f"{self.prefix} {f'{kind} {name}'.rstrip()}  {f'{status} {detail}'.rstrip()}\n")
             self.out.flush()
 
+    def waiting(self, kind: str, name: str, on: str, probe: int = 0) -> None:
+        """A line where something else is waited for than before; that one more probe said the same is none."""
+        if self._last.get(f"waiting {name}") != on:
+            self._last[f"waiting {name}"] = on
+            self._last.pop(kind + name, None)
+            self.event(kind, name, "Waiting", detail=probed(on, probe))
+
     def above(self, text: str, out: TextIO) -> None:
         """Output of containers: it goes above what is redrawn in place."""
         out.write(text)
@@ -80,6 +87,9 @@ class Json(Plain):
 class Quiet(Plain):
     """Only warnings."""
 
+    def waiting(self, kind: str, name: str, on: str, probe: int = 0) -> None:
+        pass
+
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         pass
 
@@ -111,6 +121,12 @@ class Live(Plain):
         self._rows[key] = (state, status, detail, since, now)
         self._draw()
         self._schedule()
+
+    def waiting(self, kind: str, name: str, on: str, probe: int = 0) -> None:
+        if self._over:
+            super().waiting(kind, name, on, probe)
+        else:
+            self.event(kind, name, "Waiting", detail=probed(on, probe))
 
     def _schedule(self) -> None:
         """Time goes on in the block while something is under way."""
@@ -179,6 +195,11 @@ class Live(Plain):
     def close(self) -> None:
         self._drawn = 0
         self._over = True
+
+
+def probed(on: str, probe: int) -> str:
+    """`probe 3: connection refused`."""
+    return f"probe {probe}: {on}" if probe else on
 
 
 def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None = None) -> Plain:

@@ -18,7 +18,7 @@ from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
 from compose_lite.graph.services import with_dependencies
 from compose_lite.project import planview
 from compose_lite.project.containerspec import port_bindings
-from compose_lite.project.converge import Converging, ended_well, ready
+from compose_lite.project.converge import Converging
 from compose_lite.project.images import ensure_images
 from compose_lite.project.observe import Seen, Snapshot, containers_of, observe
 from compose_lite.project.plan import CreateContainer, Keep, Plan, StartContainer
@@ -26,6 +26,7 @@ from compose_lite.project.providers import provided
 from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile
 from compose_lite.project.recorded import known_configurations, with_recorded_variables
 from compose_lite.project.report import Report, Silent
+from compose_lite.project.waiting import ended_well, ready
 from compose_lite.spec.models.project import Project, place
 
 
@@ -210,7 +211,7 @@ class Upping:
         return 0
 
     async def _wait(self, work: Converging) -> None:
-        """--wait: every container healthy, running where it has no healthcheck, ended well where somebody waits for its end."""
+        """--wait: every container healthy, running where it has no healthcheck, or ended with 0; that, where somebody waits for its end."""
         engine, seconds = work.engine, self.options.get("wait_timeout")
         containers = await containers_of(engine, self.project.name, self.chosen(), all=True)
         one_shot = {
@@ -223,14 +224,15 @@ class Upping:
         async def one(container: Seen) -> None:
             self.report.event("Container", container.name, "Waiting")
             try:
+                status = "Exited"
                 if container.service in one_shot:
-                    await ended_well(engine, container.id, container.service)
+                    await ended_well(engine, self.report, container.id, container.name, container.service)
                 else:
-                    await ready(engine, container.id, container.name)
+                    status = await ready(engine, self.report, container.id, container.name)
             except ProjectError as error:
                 self.report.event("Container", container.name, "Error", failed=True)
                 raise ProjectError("wait-failed", error.says, remedy=error.remedy) from None
-            self.report.event("Container", container.name, "Exited" if container.service in one_shot else "Healthy", done=True)
+            self.report.event("Container", container.name, status, done=True)
 
         try:
             with anyio.fail_after(seconds or None):

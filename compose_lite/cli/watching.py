@@ -26,8 +26,8 @@ from compose_lite.errors import ApiError, Error, ProjectError
 from compose_lite.graph.services import needs
 from compose_lite.project.builds import build_images
 from compose_lite.project.containerspec import hook_body
-from compose_lite.project.converge import grace
 from compose_lite.project.observe import containers_of
+from compose_lite.project.stopping import grace
 from compose_lite.project.watch import Rule, Work, initial, rules_of, work
 from compose_lite.spec.models.project import Project
 from compose_lite.units import parse_rfc3339

@@ -85,8 +85,19 @@ def result(started: int, ended: int, exit_code: int, output: bytes) -> Document:
 Probe = Callable[[Check], Awaitable[tuple[int, bytes]]]
 
 
-async def watch(check: Check, probe: Probe, get: Callable[[], Document], put: Callable[[Document], None]) -> None:
-    """Probes until cancelled. get and put: the container's health; put tells the world."""
+def _nobody(found: Document, count: int) -> None:
+    pass
+
+
+async def watch(
+    check: Check,
+    probe: Probe,
+    get: Callable[[], Document],
+    put: Callable[[Document], None],
+    tell: Callable[[Document, int], None] = _nobody,
+) -> None:
+    """Probes until cancelled. get and put: the container's health; put tells the world. tell: every probe and its number, before that."""
+    count = 0
     born = time.monotonic()
     due = born + wait(get(), check, 0.0)
     eager = EAGER_FIRST
@@ -99,6 +110,8 @@ async def watch(check: Check, probe: Probe, get: Callable[[], Document], put: Ca
         started = time.time_ns()
         code, output = await probe(check)
         found = result(started, time.time_ns(), code, output)
+        count += 1
+        tell(found, count)
         if code == 0 or counts:
             put(after(get(), check, found, time.monotonic() - born))
             due = time.monotonic() + wait(get(), check, time.monotonic() - born)

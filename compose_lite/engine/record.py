@@ -53,6 +53,7 @@ class Container:
     endpoints: MutableMapping[str, Document] = field(default_factory=dict)
     unmet: list[str] = field(default_factory=list)  # limits that could not be kept
     boot: str = ""
+    signals: list[Document] = field(default_factory=list)  # that this engine sent to its run: number, why, when, whether it reacts
 
     def after(self, event: Event) -> State:
         """The state that the event would lead to. Raises EngineError in Docker's words; status 304: there is nothing to do."""
@@ -123,6 +124,7 @@ _FACTS = (
     "endpoints",
     "unmet",
     "boot",
+    "signals",
 )
 
 

@@ -12,10 +12,11 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from compose_lite.disk import Folders
-from compose_lite.engine import creation, defaults, halting, health, restart
+from compose_lite.engine import creation, defaults, halting, health, restart, signals
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.networks import Networks
@@ -28,8 +29,10 @@ from compose_lite.errors import EngineError, Error
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import pidfd
 from compose_lite.runtime.client import Attachment, ExitNotice, Runtime, StartFailed
+from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
+MOST_SIGNALS = 6  # of those sent in one run are kept
 STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
 log = logging.getLogger("compose_lite.engine")
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
@@ -50,6 +53,10 @@ class Live:
     wait_before: float = 0.0
     health: asyncio.Task[None] | None = None
     restarting_by_hand: bool = False
+    version: int = 0  # grows with whatever can be seen of it
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)  # set at the next growth, then another one takes its place
+    probed: Document | None = None  # the last probe, those that do not count too
+    took: dict[str, float] = field(default_factory=dict)  # seconds by phase of its last start
     execs: set[str] = field(default_factory=set)
 
 
@@ -71,6 +78,19 @@ def _is_work(container: Container, event: Event) -> bool:
             return False
         raise
     return True
+
+
+def phases(took: dict[str, float]) -> Callable[[str], None]:
+    """Writes into `took` how long it was from one mark to the next."""
+    took.clear()
+    last = time.monotonic()
+
+    def mark(name: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        took[name], last = now - last, now
+
+    return mark
 
 
 class Runs:
@@ -109,7 +129,23 @@ class Runs:
             raise EngineError(f"No such container: {reference}", http_status=404)
         return hits[0]
 
+    def stir(self, container: Container) -> None:
+        """Who waits for a change of it looks again."""
+        live = self._live.get(container.id)
+        if live:
+            live.version += 1
+            live.stirred.set()
+            live.stirred = asyncio.Event()
+
+    async def changed_since(self, container: Container, version: int, seconds: float) -> None:
+        """Until there is something newer to see than that version, or time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while container.id in self.all and (live := self.live(container.id)).version <= version:
+                    await live.stirred.wait()
+
     def emit(self, container: Container, action: str, **more: str) -> None:
+        self.stir(container)
         self.bus.publish("container", action, container.id, {**container.labels, "image": container.image, "name": container.name, **more})
 
     def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -158,7 +194,8 @@ class Runs:
             live.starting = False
         container.move(Event.RUNS)
         container.started, container.exit_code, container.error, container.oom_killed = time.time_ns(), 0, "", False
-        container.started_once, container.boot = True, pidfd.boot_id()
+        container.started_once, container.boot, container.signals = True, pidfd.boot_id(), []
+        live.probed = None
         check = health.check_of(container.config)
         container.health = health.fresh() if check else None
         live.ended.clear()
@@ -171,13 +208,16 @@ class Runs:
             self._ended(container, notice)
 
     async def _bear(self, container: Container, live: Live) -> None:
+        mark = phases(live.took)
         sandbox = await self._network(container)
+        mark("network")
         owner = self.preparation.owner(container)
         if owner is not container:  # a shared network has one host name
             container.config = {**container.config, **{key: owner.config.get(key) or "" for key in ("Hostname", "Domainname")}}
             self.store.put_container(container)
         prepare, own_network = self.preparation.launch, sandbox is not None
         launch = await asyncio.to_thread(prepare, container, own_network) if container.mounts else prepare(container, own_network)
+        mark("mounts and volumes")
         fds: dict[str, int] = {}
         if sandbox is not None:
             fds["netns"] = sandbox.netns
@@ -185,6 +225,7 @@ class Runs:
                 fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
         known = self.preparation.write_network_files(container)
         created = await self.runtime.create(launch, fds)
+        mark("namespaces and root")
         container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
         await self.seats.connect(container)
         self.preparation.write_network_files(container, known)
@@ -192,7 +233,9 @@ class Runs:
             if not future.done():
                 future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))
         live.attachers.clear()
+        mark("connect")
         await self.runtime.start(container.id)
+        mark("execute")
 
     async def _network(self, container: Container) -> Any:
         try:
@@ -256,6 +299,7 @@ class Runs:
         container.pid = container.start_time = 0
         container.move(Event.ENDS_TO_RESTART if again else Event.ENDS)
         self.save(container)
+        self.stir(container)
         live.ended.set()
         live.settling = self.background(self._settle(container, live, again, ran_for))
 
@@ -341,12 +385,11 @@ class Runs:
         stop_timeout = container.config.get("StopTimeout")
         grace = seconds if seconds is not None else stop_timeout if stop_timeout is not None else defaults.STOP_TIMEOUT
         container.stopped_by_hand = True
-        self.save(container)
-        self._signal(container, number)
+        self._signal(container, number, "stop")
         if container.state is State.PAUSED:
             await self._thaw(container)
         if not await self._end_of(live, None if grace < 0 else grace):
-            self._signal(container, 9)
+            self._signal(container, 9, f"not ended {grace} s after the stop")
             await self._end_of(live, 10)
         await self._settled(live)
         self.emit(container, "stop")
@@ -363,7 +406,13 @@ class Runs:
         self.save(container)
         self._wake(live, ("not-running", "next-exit"), container.exit_code)
 
-    def _signal(self, container: Container, number: int) -> None:
+    def _signal(self, container: Container, number: int, because: str) -> None:
+        status = ""
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{container.pid}/status").read_text()
+        sent = {"Number": number, "Because": because, "At": rfc3339(time.time_ns()), "Reacts": signals.reacts(status, number)}
+        container.signals = [*container.signals, sent][-MOST_SIGNALS:]
+        self.save(container)
         with contextlib.suppress(ProcessLookupError):
             self.runtime.kill(container.id, number)
         self.emit(container, "kill", signal=str(number))
@@ -394,8 +443,7 @@ class Runs:
         stop = creation.signal_number(container.config.get("StopSignal") or defaults.STOP_SIGNAL)
         if number in (9, stop):
             container.stopped_by_hand = True
-            self.save(container)
-        self._signal(container, number)
+        self._signal(container, number, "kill")
         if container.state is State.PAUSED:
             await self._thaw(container)
         if number == 9:
@@ -467,7 +515,11 @@ class Runs:
         async def probe(one: health.Check) -> tuple[int, bytes]:
             return await self.probe(container, one)
 
-        await health.watch(check, probe, get, put)
+        def tell(found: Document, count: int) -> None:
+            self.live(container.id).probed = {**found, "Count": count}
+            self.stir(container)
+
+        await health.watch(check, probe, get, put, tell)
 
     def resume_health(self, container: Container) -> None:
         """After an engine's restart."""

@@ -10,7 +10,6 @@ import io
 import tarfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import anyio
 from compose_lite.api.protocol import Engine
 from compose_lite.errors import ApiError, ProjectError
 from compose_lite.ids import short
-from compose_lite.project.containerspec import InjectedFile, Instance, create_body, hook_body, injected_files
+from compose_lite.project.containerspec import InjectedFile, Instance, create_body, injected_files
 from compose_lite.project.observe import Snapshot
 from compose_lite.project.plan import (
     AwaitCondition,
@@ -36,13 +35,11 @@ from compose_lite.project.plan import (
     StopContainer,
 )
 from compose_lite.project.report import Report, Silent
+from compose_lite.project.stopping import Stopping, run_hooks
+from compose_lite.project.waiting import ended_well, healthy
 from compose_lite.spec.models.project import Project
-from compose_lite.spec.models.service import Hook, Service
-from compose_lite.units import parse_rfc3339
 
 Document = dict[str, Any]
-FIRST_LOOK, LONGEST_LOOK = 0.01, 0.25  # seconds between looks at a condition
-SETTLED = 0.5  # seconds after which a container without a healthcheck counts as running
 
 
 @dataclass(slots=True)
@@ -62,6 +59,10 @@ class Converging:
     started: set[str] = field(default_factory=set)
     by_service: dict[str, dict[int, str]] = field(default_factory=dict)  # service -> number -> container id
     gone: set[str] = field(default_factory=set)  # ids of removed containers
+    stopping: Stopping = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stopping = Stopping(self.engine, self.report, self.project, self.timeout)
 
     async def run(self, plan: Plan, parallel: int = -1) -> None:
         """Raises the first error of a step."""
@@ -108,7 +109,7 @@ class Converging:
             case CreateContainer():
                 await (self._recreate(step) if step.replaces else self._create(step))
             case StopContainer(id, name, service):
-                await stop_container(self.engine, self.report, id, name, self.project.all_services().get(service), self.timeout)
+                await self.stopping.stop(id, name, service)
             case RemoveContainer(id, name):
                 self.report.event("Container", name, "Removing")
                 await self._ignoring_missing(self.engine.remove(id, force=True))
@@ -157,7 +158,7 @@ class Converging:
         made = await self._make(step, temporary, kept)
         if service.pre_stop:
             await run_hooks(self.engine, self.report, step.replaces, step.replaced_name, service.pre_stop, service)
-        await self._ignoring_missing(self.engine.stop(step.replaces, timeout=grace(service, self.timeout)))
+        await self.stopping.halt(step.replaces, step.service)
         await self._ignoring_missing(self.engine.remove(step.replaces, force=True))
         await self.engine.rename(made, step.name)
         self.ids[step.name] = made
@@ -224,14 +225,14 @@ class Converging:
         id = self.ids.get(name, name)
         if step.condition == "service_completed_successfully":
             try:
-                await ended_well(self.engine, id, step.needed)
+                await ended_well(self.engine, self.report, id, name, step.needed)
             except ProjectError as error:
                 self.report.event("Container", name, error.says, failed=True)
                 raise
             self.report.event("Container", name, "Exited", done=True)
             return
         try:
-            await healthy(self.engine, id, name)
+            await healthy(self.engine, self.report, id, name)
         except ProjectError:
             self.report.event("Container", name, "Error", failed=True)
             raise
@@ -253,112 +254,6 @@ class Converging:
         except ApiError as error:
             if error.http_status != 409:
                 raise
-
-
-async def healthy(engine: Engine, id: str, name: str) -> None:
-    """Returns when the container is healthy; ProjectError when it never will be."""
-    pause = FIRST_LOOK
-    while True:
-        state = (await engine.container(id))["State"]
-        health = (state.get("Health") or {}).get("Status", "")
-        if state["Status"] in ("exited", "dead", "removing"):
-            says = f"dependency failed to start: container {name} exited ({state['ExitCode']})"
-            raise ProjectError(
-                "dependency-failed",
-                says,
-                remedy=f"See its output: `compose-lite logs`. Last output: {_last(state)}".removesuffix(" Last output: "),
-            )
-        if health == "healthy":
-            return
-        if health == "unhealthy":
-            says = f"dependency failed to start: container {name} is unhealthy"
-            last = _last(state)
-            raise ProjectError("dependency-unhealthy", says, remedy=f"The last probe said: {last!r}." if last else None)
-        if health in ("", "none") and state["Status"] == "running":
-            raise ProjectError(
-                "no-healthcheck", f"container {name} has no healthcheck configured", remedy="Give its service a healthcheck."
-            )
-        await anyio.sleep(pause)
-        pause = min(pause * 1.4, LONGEST_LOOK)
-
-
-async def ready(engine: Engine, id: str, name: str) -> None:
-    """Returns when the container is healthy or, without a healthcheck, has been running for a moment; else ProjectError."""
-    while True:
-        state = (await engine.container(id))["State"]
-        if (state.get("Health") or {}).get("Status", "none") not in ("", "none") and state["Status"] == "running":
-            try:
-                await healthy(engine, id, name)
-                break
-            except ProjectError as error:
-                raise ProjectError(error.code, error.says.removeprefix("dependency failed to start: "), remedy=error.remedy) from None
-        if state["Status"] in ("exited", "dead"):
-            raise ProjectError("wait-exited", f"container {name} exited ({state['ExitCode']})", remedy="See `compose-lite logs`.")
-        if state["Status"] == "running":
-            left = SETTLED - (time.time() - parse_rfc3339(state["StartedAt"]) / 10**9)
-            if left <= 0:
-                break
-            with anyio.move_on_after(min(left, SETTLED)):
-                await engine.wait(id)
-        else:
-            await anyio.sleep(FIRST_LOOK)
-
-
-async def ended_well(engine: Engine, id: str, service: str) -> None:
-    code = await completed(engine, id)
-    if code:
-        says = f'service "{service}" didn\'t complete successfully: exit {code}'
-        raise ProjectError("dependency-failed", says, remedy=f"See `compose-lite logs {service}`.")
-
-
-def _last(state: Mapping[str, Any]) -> str:
-    log = (state.get("Health") or {}).get("Log") or ()
-    return str(log[-1].get("Output", "")).strip()[-300:] if log else ""
-
-
-async def completed(engine: Engine, id: str) -> int:
-    """The exit status, once it has run and ended (and is not being restarted)."""
-    pause = FIRST_LOOK
-    while True:
-        state = (await engine.container(id))["State"]
-        if state["Status"] in ("exited", "dead"):
-            return int(state["ExitCode"])
-        await anyio.sleep(pause)
-        pause = min(pause * 1.4, LONGEST_LOOK)
-
-
-def grace(service: Service | None, timeout: int | None) -> int | None:
-    """Seconds between the stop signal and SIGKILL; None: the container's own."""
-    if timeout is not None:
-        return timeout
-    if service is not None and service.stop_grace_period is not None:
-        return -(-service.stop_grace_period // 10**9)
-    return None
-
-
-async def stop_container(engine: Engine, report: Report, id: str, name: str, service: Service | None, timeout: int | None) -> None:
-    report.event("Container", name, "Stopping")
-    if service is not None and service.pre_stop:
-        with suppress(ApiError):
-            await run_hooks(engine, report, id, name, service.pre_stop, service)
-    try:
-        await engine.stop(id, timeout=grace(service, timeout))
-    except ApiError as error:
-        if error.http_status != 404:
-            raise
-    report.event("Container", name, "Stopped", done=True)
-
-
-async def run_hooks(engine: Engine, report: Report, id: str, name: str, hooks: list[Hook], service: Service) -> None:
-    """post_start or pre_stop commands, one after the other; ProjectError when one fails."""
-    for hook in hooks:
-        exec_id = await engine.exec_create(id, hook_body(hook, service))
-        async with await engine.exec_start(exec_id) as stream:
-            async for _, data in stream.frames():
-                report.output(name, data.decode("utf-8", "replace"))
-        code = (await engine.exec_inspect(exec_id))["ExitCode"]
-        if code:
-            raise ProjectError("hook-failed", f"{service.name} hook exited with status {code}", status=1)
 
 
 async def inject(engine: Engine, id: str, files: list[InjectedFile]) -> None:

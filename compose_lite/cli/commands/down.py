@@ -14,9 +14,9 @@ from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import Plain, progress
 from compose_lite.errors import ApiError, UsageError
 from compose_lite.graph.services import stop_levels
-from compose_lite.project.converge import stop_container
 from compose_lite.project.observe import Seen, containers_of, project_filter
 from compose_lite.project.providers import withdrawn
+from compose_lite.project.stopping import Stopping
 
 COMMAND = Command(
     "down",
@@ -65,21 +65,22 @@ async def _remove_containers(
     engine: DockerEngine, report: Plain, project: Any, containers: list[Seen], timeout: int | None, volumes: bool
 ) -> None:
     """Dependents first: level by level, each level side by side."""
+    stopping = Stopping(engine, report, project, timeout)
     levels = stop_levels(project.model_copy(update={"services": project.all_services()})) if project else []
     ranked = {service: rank for rank, level in enumerate(levels) for service in level}
     for rank in range(-1, len(levels)):
         async with anyio.create_task_group() as group:
             for container in containers:
                 if ranked.get(container.service, -1) == rank:
-                    service = project.all_services().get(container.service) if project else None
-                    group.start_soon(_remove_container, engine, report, container, service, timeout, volumes)
+                    group.start_soon(_remove_container, stopping, container, volumes)
 
 
-async def _remove_container(engine: DockerEngine, report: Plain, container: Seen, service: Any, timeout: int | None, volumes: bool) -> None:
-    await stop_container(engine, report, container.id, container.name, service, timeout)
+async def _remove_container(stopping: Stopping, container: Seen, volumes: bool) -> None:
+    report = stopping.report
+    await stopping.stop(container.id, container.name, container.service)
     report.event("Container", container.name, "Removing")
     try:
-        await engine.remove(container.id, force=True, volumes=volumes)
+        await stopping.engine.remove(container.id, force=True, volumes=volumes)
     except ApiError as error:
         if error.http_status not in (404, 409):
             raise

@@ -9,8 +9,8 @@ from compose_lite.cli.lifecycle import chosen, levels, on_each
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.graph.services import needs
-from compose_lite.project.converge import grace, run_hooks
 from compose_lite.project.observe import Seen, containers_of
+from compose_lite.project.stopping import grace, run_hooks
 
 COMMAND = Command(
     "restart",

@@ -9,8 +9,8 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.lifecycle import chosen, levels, on_each
 from compose_lite.cli.pflag import Command, arguments, flag
 from compose_lite.cli.progress import progress
-from compose_lite.project.converge import stop_container
 from compose_lite.project.observe import Seen
+from compose_lite.project.stopping import Stopping
 
 COMMAND = Command(
     "rm",
@@ -28,12 +28,10 @@ COMMAND = Command(
 async def run(context: Context, services: Sequence[str], force: bool, stop: bool, volumes: bool, all: bool) -> None:
     project, _, found = await chosen(context, services, all=True)
     engine, report = await context.engine(), progress(context)
-    known = project.all_services() if project else {}
     if stop:
+        stopping = Stopping(engine, report, project)
         running = [c for c in found if c.running]
-        await on_each(
-            levels(project, running, stopping=True), lambda c: stop_container(engine, report, c.id, c.name, known.get(c.service), None)
-        )
+        await on_each(levels(project, running, stopping=True), lambda c: stopping.stop(c.id, c.name, c.service))
     else:
         found = [c for c in found if not c.running]
     if not found:

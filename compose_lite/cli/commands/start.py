@@ -12,9 +12,10 @@ from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.errors import ProjectError
 from compose_lite.graph.services import needs, start_levels, with_dependencies
-from compose_lite.project.converge import Converging, ready
+from compose_lite.project.converge import Converging
 from compose_lite.project.observe import Seen, Snapshot, containers_of
 from compose_lite.project.plan import AwaitCondition, StartContainer
+from compose_lite.project.waiting import ready
 from compose_lite.spec.models.project import Project
 
 COMMAND = Command(
@@ -46,7 +47,7 @@ async def run(context: Context, services: Sequence[str], wait: bool, wait_timeou
         if wait:
             with anyio.fail_after(wait_timeout):
                 for container in found:
-                    await ready(engine, container.id, container.name)
+                    await ready(engine, report, container.id, container.name)
     except TimeoutError:
         raise ProjectError("wait-timeout", f"timeout waiting for services: not healthy after {wait_timeout}s") from None
     finally:

@@ -8,7 +8,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.lifecycle import chosen, levels, on_each
 from compose_lite.cli.pflag import Command, arguments, option
 from compose_lite.cli.progress import progress
-from compose_lite.project.converge import stop_container
+from compose_lite.project.stopping import Stopping
 
 COMMAND = Command(
     "stop", "Stop services", (arguments("services"), option("-t", "--timeout", type=int, help="Specify a shutdown timeout in seconds"))
@@ -18,9 +18,6 @@ COMMAND = Command(
 async def run(context: Context, services: Sequence[str], timeout: int | None) -> None:
     project, _, found = await chosen(context, services, all=False)
     engine, report = await context.engine(), progress(context)
-    known = project.all_services() if project else {}
-
-    await on_each(
-        levels(project, found, stopping=True), lambda c: stop_container(engine, report, c.id, c.name, known.get(c.service), timeout)
-    )
+    stopping = Stopping(engine, report, project, timeout)
+    await on_each(levels(project, found, stopping=True), lambda c: stopping.stop(c.id, c.name, c.service))
     report.close()

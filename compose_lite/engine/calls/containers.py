@@ -63,6 +63,15 @@ async def configuration(rooms: Rooms, request: Request) -> Document:
     return {"Configuration": rooms.one(request).configuration or None}
 
 
+async def facts(rooms: Rooms, request: Request) -> Document:
+    """What Docker has no word for. `since`: as soon as there is something newer than that version to see, or after `wait` seconds."""
+    container = rooms.one(request)
+    since = request.integer("since")
+    if since is not None:
+        await rooms.containers.changed_since(container, since, min(request.integer("wait", 20) or 0, 60))
+    return documents.facts(rooms.containers, container)
+
+
 async def put_files(rooms: Rooms, request: Request) -> None:
     rooms.containers.put_files(rooms.one(request), (await request.json()).get("Files") or ())
 
