@@ -258,15 +258,11 @@ def check_host_config(host: Document) -> list[str]:
     ociconfig.security_options(host)
     for rule in host["DeviceCgroupRules"] or ():
         ociconfig.device_rule(rule)
-    if host["DeviceRequests"]:
-        names = sorted({cap for r in host["DeviceRequests"] for group in r.get("Capabilities") or [["device"]] for cap in group})
-        says = f'could not select device driver "{host["DeviceRequests"][0].get("Driver", "")}" with capabilities: [[{" ".join(names)}]]'
-        raise EngineError(says, http_status=400, remedy="compose-lite has no GPU drivers; give the nodes by `devices`.")
     if host.get("StorageOpt"):
         says = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
         raise EngineError(says, http_status=400, remedy="Leave `storage_opt` out: a container's layer has no quota here.")
     if host["Isolation"] not in ("", "default"):
-        raise EngineError(f"invalid isolation \"{host['Isolation']}\": linux only supports 'default'", http_status=400)
+        raise EngineError(f"invalid isolation ({host['Isolation']}): linux only supports 'default'", http_status=400)
     if host["UsernsMode"] not in ("", "host"):
         raise EngineError(f"invalid user namespace mode: {host['UsernsMode']}", http_status=400)
     if host["LogConfig"]["Type"] not in LOG_DRIVERS:

@@ -46,7 +46,7 @@ def devices_at(source: str, target: str, access: str) -> list[Device]:
     if not kind:
         raise EngineError(f'error gathering device information while adding custom device "{source}": not a device node')
     numbers = os.major(found.st_rdev), os.minor(found.st_rdev)
-    return [Device(clean(target), kind, *numbers, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, access)]
+    return [Device(clean(target), kind, *numbers, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, access, source)]
 
 
 def machine_devices() -> list[Device]:

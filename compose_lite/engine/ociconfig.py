@@ -16,6 +16,7 @@ from compose_lite.engine import defaults
 from compose_lite.engine.record import Container
 from compose_lite.engine.users import User
 from compose_lite.errors import EngineError
+from compose_lite.linux.mount import escaped
 
 Document = dict[str, Any]
 _LIMITS = "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK"
@@ -37,6 +38,7 @@ class Device:
     uid: int
     gid: int
     access: str = "rwm"
+    source: str = ""  # where it is on the machine, if elsewhere: what is bound where nodes cannot be made
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +303,7 @@ def _node(device: Device) -> Document:
         "fileMode": device.mode,
         "uid": device.uid,
         "gid": device.gid,
+        **({"hostPath": device.source} if device.source not in ("", device.path) else {}),
     }
 
 
@@ -374,11 +377,20 @@ def _mount(destination: str, kind: str, source: str, *options: str) -> Document:
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
-def user_mount(point: Mapping[str, Any], source: str) -> Document:
+def _image_mount(destination: str, layers: Sequence[str], *, rootless: bool) -> Document:
+    if len(layers) == 1:
+        return _mount(destination, "bind", layers[0], "bind", "rprivate", "ro", "nosuid", "nodev")
+    lower = ":".join(escaped(layer, colon=True) for layer in reversed(layers))
+    return _mount(destination, "overlay", "overlay", "ro", "nosuid", "nodev", f"lowerdir={lower}", *(["userxattr"] if rootless else []))
+
+
+def user_mount(point: Mapping[str, Any], source: str, *, rootless: bool = False) -> Document:
     """A mount point of the record as an OCI mount. source: where it is on the machine (unused for tmpfs)."""
     destination = _clean(point["Destination"])
     if point["Type"] == "tmpfs":
         return _mount(destination, "tmpfs", "tmpfs", "noexec", "nosuid", "nodev", *tmpfs_options(point.get("x-options") or ""))
+    if point["Type"] == "image":
+        return _image_mount(destination, point["x-layers"], rootless=rootless)
     access = [] if point["RW"] else ["ro"] if point.get("x-ro-top") else ["ro", "rro"]
     recursion = "bind" if point.get("x-nonrecursive") else "rbind"
     return _mount(destination, "bind", source, recursion, point.get("Propagation") or "rprivate", *access)

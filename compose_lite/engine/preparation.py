@@ -11,13 +11,14 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compose_lite.disk import Folders
-from compose_lite.engine import defaults, ociconfig, runtimes, users
-from compose_lite.engine.devices import devices_of, disk_numbers
+from compose_lite.engine import cdi, defaults, ociconfig, runtimes, users
+from compose_lite.engine.devices import devices_at, devices_of, disk_numbers
 from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
 from compose_lite.engine.volumes import Volumes
@@ -61,6 +62,7 @@ class Preparation:
         with contextlib.suppress(OSError):
             os.chown(upper, root.st_uid, root.st_gid)
         os.close(os.open(upper / ".dockerenv", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o755))  # programs look for it
+        _link_mtab(upper, container.layers)
 
     def forget(self, container: Container) -> None:
         """Its in-memory files, which outlive its restarts."""
@@ -78,7 +80,10 @@ class Preparation:
 
     def launch(self, container: Container, own_network: bool) -> Launch:
         """All that the runtime has to know."""
-        config, early = ociconfig.oci_config(container, self._surroundings(container, own_network))
+        around = self._surroundings(container, own_network)
+        edits = _requested(container, around)
+        config, early = ociconfig.oci_config(container, replace(around, devices=[*around.devices, *edits.devices]))
+        cdi.apply(edits, config)
         folder, host = self.path(container.id), container.host_config
         runtime = self._other_runtime(container, config)
         hidden: list[str] = []
@@ -156,7 +161,7 @@ class Preparation:
 
     def _user_mount(self, point: Document, container: Container, user: users.User) -> Document:
         source = self.volumes.source(point, container.layers)
-        made = ociconfig.user_mount(point, source)
+        made = ociconfig.user_mount(point, source, rootless=self.rootless)
         if point.get("x-idmap") and not self.rootless:  # an ordinary user's files are root's inside as it is
             found = os.stat(source)
             uids, gids = ociconfig.swap_ids(found.st_uid, user.uid), ociconfig.swap_ids(found.st_gid, user.gid)
@@ -266,6 +271,35 @@ class Preparation:
         wish = f"{uid or '0'}:{gid}" if gid else uid if not uid.isdigit() else f"{uid}:0"  # a name alone brings its group
         owner = self.user(container, wish, group_add=False)
         return owner.uid, owner.gid
+
+
+def _link_mtab(upper: Path, layers: Sequence[str]) -> None:
+    """/etc/mtab, which df(1) and others read, where the image has none (Docker's init layer has it)."""
+    tops = [Path(layer) / "etc" for layer in reversed(layers)]
+    if any(os.path.lexists(etc / "mtab") for etc in tops):
+        return
+    shown = next((etc.lstat() for etc in tops if os.path.lexists(etc)), None)
+    if shown is not None and not stat.S_ISDIR(shown.st_mode):
+        return
+    (upper / "etc").mkdir()
+    (upper / "etc/mtab").symlink_to("/proc/mounts")
+    if shown is not None:  # a merged folder shows the upper one's mode, owner and times
+        (upper / "etc").chmod(stat.S_IMODE(shown.st_mode))
+        with contextlib.suppress(OSError):
+            os.chown(upper / "etc", shown.st_uid, shown.st_gid)
+        os.utime(upper / "etc", ns=(shown.st_atime_ns, shown.st_mtime_ns))
+
+
+def _requested(container: Container, around: ociconfig.Surroundings) -> cdi.Edits:
+    """What `gpus` and CDI devices add."""
+    requests = container.host_config.get("DeviceRequests")
+    if not requests:
+        return cdi.Edits()
+    registry = cdi.read()
+    names, nodes = cdi.asked(requests, registry)
+    edits = cdi.combined(registry.edits(names), around.user.uid, around.user.gid)
+    edits.devices += [device for path in nodes for device in devices_at(path, path, "rwm")]
+    return edits
 
 
 def _in_user_namespace() -> bool:

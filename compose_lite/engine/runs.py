@@ -101,12 +101,16 @@ class Runs:
         self.all: dict[str, Container] = {c.id: c for c in store.containers()}
         self._names = {c.name: c.id for c in self.all.values()}
         self._live: dict[str, Live] = {}
-        self.volumes = Volumes(store, folders, bus, self.all)
+        self.volumes = Volumes(store, folders, bus, self.all, self._layers_of)
         self.networks: Networks
         self.runtime: Runtime
         self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
         self._background: set[asyncio.Task[Any]] = set()
         self.preparation = Preparation(folders, self.volumes, self.find)
+
+    def _layers_of(self, name: str) -> list[str] | None:
+        image = self.images.get(name)
+        return [str(layer) for layer in image.layers] if image else None
 
     @property
     def seats(self) -> Seats:

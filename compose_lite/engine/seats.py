@@ -287,6 +287,7 @@ class Seats:
         interface = wanted or next(f"eth{n}" for n in range(64) if f"eth{n}" not in taken)
         pairs = (("IPAddress", "IPPrefixLen"), ("GlobalIPv6Address", "GlobalIPv6PrefixLen"))
         cidrs = tuple(cidr(endpoint[address], endpoint[prefix]) for address, prefix in pairs if endpoint[address])
+        cidrs += tuple(cidr(a, 64 if ":" in a else 16) for a in (endpoint["IPAMConfig"] or {}).get("LinkLocalIPs") or ())
 
         async def plug() -> None:
             index = await self._bridges.bridge(network)

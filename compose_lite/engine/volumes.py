@@ -36,7 +36,17 @@ FILTERS = frozenset(("dangling", "driver", "label", "label!", "name", "all", "un
 
 
 class Volumes:
-    def __init__(self, store: Store, folders: Folders, bus: Bus, containers: Mapping[str, Container]) -> None:
+    """images: the layers (bottom first) of an image by its name, None for one that is not here."""
+
+    def __init__(
+        self,
+        store: Store,
+        folders: Folders,
+        bus: Bus,
+        containers: Mapping[str, Container],
+        images: Callable[[str], Sequence[str] | None] = lambda name: None,
+    ) -> None:
+        self._images = images
         self._store, self._bus, self._containers = store, bus, containers
         self.folder = folders.data / "volumes"
         self._filling = threading.Lock()
@@ -237,10 +247,25 @@ class Volumes:
             words += [f"mode={wishes['Mode']:o}"] if wishes.get("Mode") else []
             words += ["=".join(option) for option in wishes.get("Options") or ()]
             point = _point("tmpfs", "", target) | {"x-options": ",".join(words)}
+        elif kind == "image":
+            return self._image_point(source, target, (mount.get("ImageOptions") or {}).get("Subpath") or "")
         else:
-            raise EngineError(f'mount type "{kind}" is not supported: compose-lite mounts bind, volume and tmpfs', http_status=400)
+            raise EngineError(refuse + "mount type unknown", http_status=400)
         point["RW"] = not mount.get("ReadOnly")
         return point
+
+    def _image_point(self, source: str, target: str, subpath: str) -> Document:
+        """An image's files, read-only: as a volume of them would be."""
+        layers = self._images(source) if source else None
+        if layers is None:
+            raise EngineError(f"No such image: {source}", http_status=404)
+        found = layers
+        if subpath:
+            found = [place for layer in layers if (place := _inside(layer, subpath)) is not None]
+            if not found or not os.path.isdir(found[-1]):
+                raise EngineError(f"cannot access path {subpath} of image {source}: no such folder", http_status=400)
+        point = _point("image", found[-1], target) | {"Name": source, "Propagation": "rprivate", "x-layers": list(found)}
+        return point | {"RW": False}
 
     # at a start
 
@@ -308,6 +333,21 @@ class Volumes:
                 )
                 raise EngineError(says) from error
         return str(data)
+
+
+def _inside(layer: str, path: str) -> str | None:
+    """Where a path of an image is in one of its layers; links lead nowhere else."""
+    root = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = open_path(root, path)
+    except OSError:
+        return None
+    finally:
+        os.close(root)
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
 
 
 def _unmount(data: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -20,6 +21,7 @@ from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import FileReference, Healthcheck, Hook, PortConfig, Service, VolumeMount
 
 Document = dict[str, Any]
+_CDI = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*")  # vendor.com/class=name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ def container_name(project: Project, service: Service, number: int) -> str:
 def create_body(one: Instance) -> Document:
     """The document for POST /containers/create."""
     service = one.service
+    if service.credential_spec is not None:
+        says = f"service {service.name!r}: credential_spec is for accounts of Windows containers, which Linux has not"
+        where = place(one.project, ("services", service.name, "credential_spec"))
+        raise ProjectError("credential-spec", says, place=where, remedy="Take it out; `secrets` give credentials to a service.")
     body: Document = {
         "Image": service.image_name(one.project.name),
         "Hostname": service.hostname,
@@ -181,17 +187,21 @@ def resources(service: Service) -> Document:
         "Devices": [
             {"PathOnHost": d.source, "PathInContainer": d.target or d.source, "CgroupPermissions": d.permissions or "rwm"}
             for d in service.devices
+            if not _CDI.fullmatch(d.source)
         ],
         "DeviceCgroupRules": service.device_cgroup_rules or None,
         "DeviceRequests": [
-            {
-                "Driver": d.driver,
-                "Count": d.count,
-                "DeviceIDs": d.device_ids,
-                "Capabilities": [d.capabilities or ["gpu"]],
-                "Options": d.options,
-            }
-            for d in devices
+            *({"Driver": "cdi", "DeviceIDs": [d.source]} for d in service.devices if _CDI.fullmatch(d.source)),
+            *(
+                {
+                    "Driver": d.driver,
+                    "Count": d.count,
+                    "DeviceIDs": d.device_ids,
+                    "Capabilities": [d.capabilities or ["gpu"]],
+                    "Options": d.options,
+                }
+                for d in devices
+            ),
         ]
         or None,
         "Ulimits": [

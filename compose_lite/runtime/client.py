@@ -666,7 +666,7 @@ async def _ended(fd: int, seconds: float) -> bool:
 
 def remove_bundle(folder: Path) -> None:
     """The few files of a bundle; a folder that is not ours in form is left with what else is in it."""
-    for name in ("state.json", "exit.json", "ctl"):
+    for name in ("state.json", "exit.json", "ctl", "config.json", "hooks.json"):
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
     shutil.rmtree(folder / "oci", ignore_errors=True)

@@ -65,6 +65,10 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
         for fd in (*stdio, *mappers):
             os.close(fd)
         _complete(born, linux, flags)
+        if config.get("hooks"):
+            from compose_lite.runtime import hooks  # few containers have any
+
+            hooks.prepare(config, bundle, launch["id"], born.pid)
         born.state = state(born, launch, linux)
     except BaseException:
         undo(born)

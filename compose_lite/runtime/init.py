@@ -144,8 +144,16 @@ def _prepare(launch: dict[str, Any], bundle: str, sync: _socket.socket, stdio: S
     for path in (*masked, *(launch.get("hide") or ())):
         root.mask(path)
     root.mask_globs(launch.get("hide_globs") or ())
+    # hooks of the container's namespaces: the machine's programs, so while its files are still there
+    if config.get("hooks"):
+        from compose_lite.runtime import hooks  # few containers have any
+
+        state = hooks.state_of(bundle)
+        hooks.run(config["hooks"], "createContainer", state)
     # 9. The new root; the old one is gone from here on (and with it every file that Python could import).
     root.enter(readonly=bool((config.get("root") or {}).get("readonly")))
+    if config.get("hooks"):
+        hooks.run(config["hooks"], "startContainer", state)
     if slave >= 0:
         os.close(master)
         stdio = (slave, slave, slave)

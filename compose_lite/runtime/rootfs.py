@@ -189,7 +189,11 @@ class Root:
             except OSError as error:
                 if error.errno not in _REFUSED:
                     raise
-                self._bind_device(device.get("hostPath") or device["path"], device["path"])
+                try:
+                    self._bind_device(device.get("hostPath") or device["path"], device["path"])
+                except FileNotFoundError:
+                    says = f"device {device['path']} cannot be made in a user namespace, and this machine has no such node to show"
+                    raise ValueError(says) from None
         finally:
             os.close(here)
 
