@@ -29,10 +29,10 @@ def devices_of(host: Mapping[str, Any]) -> list[Device]:
     return found
 
 
-def devices_at(source: str, target: str, access: str) -> list[Device]:
-    """The node, or all nodes below a folder."""
+def devices_at(source: str, target: str, access: str, *, follow: bool = True) -> list[Device]:
+    """The node (follow: a link to one too), or all nodes below a folder, where links are passed over."""
     try:
-        found = os.stat(source)
+        found = os.stat(source, follow_symlinks=follow)
     except OSError as error:
         says = f'error gathering device information while adding custom device "{source}": {(error.strerror or "").lower()}'
         raise EngineError(says) from error
@@ -40,7 +40,7 @@ def devices_at(source: str, target: str, access: str) -> list[Device]:
         nodes = []
         for entry in sorted(os.listdir(source)):
             with contextlib.suppress(EngineError):
-                nodes += devices_at(f"{source}/{entry}", f"{target}/{entry}", access)
+                nodes += devices_at(f"{source}/{entry}", f"{target}/{entry}", access, follow=False)
         return nodes
     kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
     if not kind:
@@ -57,7 +57,7 @@ def machine_devices() -> list[Device]:
         for name in files:
             if name not in ("console", "ptmx"):
                 with contextlib.suppress(EngineError):
-                    found += devices_at(f"{here}/{name}", f"{here}/{name}", "rwm")
+                    found += devices_at(f"{here}/{name}", f"{here}/{name}", "rwm", follow=False)
     return found
 
 

@@ -60,7 +60,11 @@ class Root:
         target = self._target(destination, source if options.flags & mounts.BIND else None)
         try:
             place = f"/proc/self/fd/{target}"
-            self._refuse_inside_proc(os.readlink(place))
+            found = os.readlink(place)
+            self._refuse_inside_proc(found)
+            if kind in ("proc", "sysfs") and found != self.path + os.path.normpath(destination):
+                # a link of the image's would take it elsewhere, where a later mount could undo the masks
+                raise ValueError(f"filesystem {kind!r} must be mounted on an ordinary folder: {destination} is a link")
             if options.flags & mounts.BIND:
                 self._bind(str(source), destination, place, options, entry.get(MAPPED_BY))
             elif kind in ("cgroup", "cgroup2"):

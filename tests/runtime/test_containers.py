@@ -372,3 +372,13 @@ def test_spawn_and_connect(tmp_path: Path) -> None:
         second.close()
 
     on_kernel(test, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["proc", "sys"])
+def test_an_image_cannot_lead_proc_or_sys_elsewhere(tmp_path: Path, place: str) -> None:
+    async def test(r: Rig) -> None:
+        (r.root / place).symlink_to("/tmp")
+        with pytest.raises(StartFailed, match=f"must be mounted on an ordinary folder: /{place} is a link"):
+            await r.run_to_end(r.launch("true"))
+
+    on_kernel(test, tmp_path)

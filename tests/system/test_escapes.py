@@ -1,0 +1,85 @@
+"""Well-known ways out of a container, tried from inside (escape_probe.py), as root and as an ordinary user: none leads anywhere.
+
+What may work is named here; it is what works with Docker's defaults as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.root, pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+ROOT = Path(__file__).parents[2]
+PROBE = Path(__file__).with_name("escape_probe.py").read_text()
+PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")  # one that `rootfs:/` shows
+NOBODY = 65534
+
+CALLS = {"landlock_create_ruleset", "modify_ldt", "process_vm_readv"}  # of one's own processes
+WRITES = {"write /proc/timer_list", "write /proc/keys", "write /proc/1/oom_score_adj"}  # masked by /dev/null; raised, of one's own
+READS = {"read /proc/sys/kernel/randomize_va_space", "read /sys/kernel/notes"}
+SURROUNDINGS = {
+    "abstract sockets": 0,
+    "cloexec environment": [],
+    "environment of 1": [],
+    "loop": "ENOENT",
+    "processes": 1,
+    "same root": "True",
+    "setuid root again": "refused",
+    "tun": "ENOENT",
+    "vsock": "EPERM",
+}
+
+
+def probed(base: Path, uid: int, *options: str) -> dict[str, Any]:
+    """What the probe says in a container of an engine of that user's."""
+    assert PYTHON
+    base.mkdir()
+    os.chown(base, uid, uid)
+    environment = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(base), "COMPOSE_LITE_IDLE": "2",
+        "COMPOSE_LITE_RUN_DIR": f"{base}/run", "COMPOSE_LITE_DATA_DIR": f"{base}/data",
+    }  # fmt: skip
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, env=environment, cwd="/", user=uid, group=uid, extra_groups=[], capture_output=True, text=True, timeout=120
+        )
+
+    if run(sys.executable, "-c", "import compose_lite").returncode:
+        pytest.skip("this tree is closed to that user")
+    command = [sys.executable, "-m", "compose_lite", "container", "run", "--rm", "--network", "none", *options, "rootfs:/"]
+    done = run(*command, PYTHON, "-c", PROBE)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.skipif(PYTHON is None, reason="needs a Python with ctypes in /usr")
+@pytest.mark.parametrize("options", [(), ("--user", "1000"), ("--security-opt", "no-new-privileges"), ("--init",)])
+@pytest.mark.parametrize("uid", [0, NOBODY])
+def test_no_way_out(tmp_path_factory: pytest.TempPathFactory, uid: int, options: tuple[str, ...]) -> None:
+    if uid and "--user" in options:
+        pytest.skip("one id only without subordinate ids")
+    base = tmp_path_factory.mktemp("escape")
+    for folder in (base, *base.parents[:2]):
+        folder.chmod(0o755)
+    found = probed(base / "engine", uid, *options)
+    assert {name for name, result in found["calls"].items() if result == "done"} <= CALLS
+    assert {name for name, result in found["files"].items() if name.startswith("write") and result == "done"} <= WRITES
+    assert {
+        name for name, result in found["files"].items() if name.startswith("read") and result.endswith("bytes") and result[0] != "0"
+    } <= READS
+    assert found["files"]["disk node"] in ("EPERM", "EACCES", "ENXIO")
+    assert found["files"]["lower oom_score_adj"] == "EACCES"
+    around = found["surroundings"]
+    wanted = SURROUNDINGS | ({"processes": 2, "environment of 1": []} if "--init" in options else {})
+    assert {name: around[name] for name in wanted} == wanted
+    for kind in ("descriptors", "descriptors of 1"):
+        assert set(around[kind]) <= {"/dev/null", "pipe", "ENOENT"}, kind
