@@ -110,6 +110,14 @@ class UsageError(Error):
     """A command line that cannot be understood."""
 
 
+def first_error(group: BaseException) -> BaseException:
+    """The error that a task group has wrapped: our own before anything else."""
+    if not isinstance(group, BaseExceptionGroup):
+        return group
+    leaves = [first_error(e) for e in group.exceptions]
+    return next((e for e in leaves if isinstance(e, Error)), next((e for e in leaves if isinstance(e, KeyboardInterrupt)), leaves[0]))
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """`Did you mean 'database'?` for a word that looks like a known one, else None."""
     hits = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

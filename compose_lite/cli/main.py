@@ -20,7 +20,7 @@ import anyio
 from compose_lite import __version__
 from compose_lite.cli.context import Context, Globals, fail
 from compose_lite.cli.pflag import Command, flag, option, options
-from compose_lite.errors import Error, UsageError, nearest
+from compose_lite.errors import Error, UsageError, first_error, nearest
 
 # One word a command, one file a command: cli/commands/<word>.py.
 COMMANDS: dict[str, str] = {
@@ -68,6 +68,7 @@ COMMANDS: dict[str, str] = {
         "volumes",
         "wait",
         "watch",
+        "why",
     )
 }
 
@@ -137,14 +138,6 @@ async def _act(context: Context, act: Any, values: dict[str, Any]) -> int:
         raise first_error(group) from None
     finally:
         await context.close()
-
-
-def first_error(group: BaseException) -> BaseException:
-    """The error that a task group has wrapped: our own before anything else."""
-    if not isinstance(group, BaseExceptionGroup):
-        return group
-    leaves = [first_error(e) for e in group.exceptions]
-    return next((e for e in leaves if isinstance(e, Error)), next((e for e in leaves if isinstance(e, KeyboardInterrupt)), leaves[0]))
 
 
 UNSUPPORTED = {

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from compose_lite.cli.context import Context
+from compose_lite.cli.context import Context, fail
 from compose_lite.cli.foreground import Foreground, shown
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.pflag import Command, arguments, flag, option, options
 from compose_lite.cli.progress import progress
 from compose_lite.cli.upping import Upping, parse_scale
 from compose_lite.cli.watching import Watching
-from compose_lite.errors import UsageError
+from compose_lite.errors import Error, UsageError, first_error
 
 COMMAND = Command(
     "up",
@@ -64,6 +66,7 @@ APART = (
 ABORT = ("abort_on_container_exit", "abort_on_container_failure", "exit_code_from")
 ATTACHED = (*ABORT, "attach", "attach_dependencies", "watch")
 """Flags that make sense only while `up` shows output."""
+MOST_TOLD = 3  # services that a failed `up` explains
 
 
 def check_flags(o: Mapping[str, Any]) -> None:
@@ -90,9 +93,39 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
         watching = Watching(context, project, services, quiet=o["quiet_build"])
         watching.prepare()
         beside = watching.run
-    if not attached or context.options.dry_run:
+    if context.options.dry_run:
         return await upping.detached()
+    try:
+        return await _up(context, upping, beside, attached=attached)
+    except (Error, BaseExceptionGroup) as failed:
+        error = first_error(failed)
+        if not isinstance(error, Error):
+            raise
+        status = fail(context, error)
+        await tell_why(context, upping)
+        return status
+
+
+async def _up(context: Context, upping: Upping, beside: Any, *, attached: bool) -> int:
+    if not attached:
+        return await upping.detached()
+    o = upping.options
     engine = await context.engine()
     view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
     view.services, view.report, view.split = shown(upping), upping.report, True
     return await Foreground(upping, engine, view, beside).run()
+
+
+async def tell_why(context: Context, upping: Upping) -> None:
+    """After a failed `up`: what `why` would say of the services that have to be mended, on stderr; nothing when it cannot be asked."""
+    from compose_lite.project.sight import sights
+    from compose_lite.project.why import as_text, roots, why
+
+    with suppress(Error, OSError):
+        project = upping.project
+        seen = await sights(await context.engine(), project.name, upping.chosen())
+        failed = roots([why(project, name, seen, time.time()) for name in upping.chosen() if name in seen])
+        for answer in failed[:MOST_TOLD]:
+            context.err.write(f"\n{as_text(answer)}")
+        if len(failed) > MOST_TOLD:
+            context.err.write(f"\n{len(failed) - MOST_TOLD} more: see `compose-lite why`.\n")
