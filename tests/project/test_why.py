@@ -48,7 +48,7 @@ TERM = {"Number": 15, "Because": "stop", "At": "then", "Reacts": True}
         (sight("restarting", 1, facts={"RestartIn": 0.4, "RestartCount": 4}), ["again and again (4 times)", "0.4 s"]),
         (sight("paused"), ["compose-lite unpause web"]),
         (sight("running", Health={"Status": "unhealthy", "FailingStreak": 3, "Log": [
-            {"ExitCode": 1, "Output": "a\nconnection refused\n", "End": "1"}]}), ["3 probes failed", "connection refused", "-c 'probe it'"]),
+            {"ExitCode": 1, "Output": "a\nconnection refused\n", "End": "1"}]}), ["3 probes failed", "refused", "-c 'probe it'"]),
         (sight("running", Health={"Status": "starting", "Log": []}, facts={"Probed": {"ExitCode": 1, "Output": "no", "End": "1"}}),
             ["not healthy yet", "status 1, no"]),
     ],
