@@ -25,6 +25,7 @@ _BLOCK = 1 << 18
 POLL = 0.02  # where nothing tells of changes
 _TOGETHER = 0.01  # what is written within this time goes to a follower in one piece
 _LOOK_ANYWAY = 1.0
+_ATTEMPTS = 20
 _HEAD, _STREAM, _TIME = b'{"log":"', b'","stream":"std', b'","time":"'
 
 
@@ -124,6 +125,15 @@ class _Files:
     files: list[IO[bytes]] = field(default_factory=list)
 
     def open(self) -> None:
+        """Again when the newest has changed its name meanwhile, as the others' order is not sure then."""
+        for _ in range(_ATTEMPTS):
+            self._open_once()
+            if not self.files or not _is_renamed(self.path, self.files[-1]):
+                return
+            self.close()
+        self._open_once()
+
+    def _open_once(self) -> None:
         """The newest first: one that is rotated meanwhile is met again under its new name, and left out there."""
         seen: set[int] = set()
         number = missing = 0
