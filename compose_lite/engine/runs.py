@@ -25,7 +25,7 @@ from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
 from compose_lite.engine.store import Store
 from compose_lite.engine.volumes import Volumes
-from compose_lite.errors import EngineError, Error
+from compose_lite.errors import ContainerError, EngineError, Error
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import pidfd
 from compose_lite.runtime.client import Attachment, ExitNotice, Runtime, StartFailed
@@ -35,6 +35,7 @@ Document = dict[str, Any]
 MOST_SIGNALS = 6  # of those sent in one run are kept
 STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
 log = logging.getLogger("compose_lite.engine")
+_STARTS, _LET_GO_SECONDS = 4, 0.2
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
 
 
@@ -184,7 +185,7 @@ class Runs:
         await self._settled(live)
         live.starting, live.early_exit = True, None
         try:
-            await self._bear(container, live)
+            await self._bear_whatever_dies(container, live)
         except BaseException as error:
             await self._take_back(container, live, error)
             if isinstance(error, StartFailed):
@@ -210,6 +211,34 @@ class Runs:
         if live.early_exit:
             notice, live.early_exit = live.early_exit, None
             self._ended(container, notice)
+
+    async def _bear_whatever_dies(self, container: Container, live: Live) -> None:
+        """Once more when not it, but a process of ours was killed over its start."""
+        for _ in range(_STARTS - 1):
+            try:
+                return await self._bear(container, live)
+            except ContainerError as error:
+                killed = error.code in ("zygote-lost", "monitor-gone") or (isinstance(error, StartFailed) and error.killed)
+                if not killed or not await self.runtime.reconnected():
+                    raise
+                log.warning("container %s is started again: %s", container.short, error.says)
+            if await self._runs_on(container):
+                return None
+            with cleaning(container, "half a start"):
+                await self.runtime.delete(container.id, self.folders.bundle(container.id))
+            with cleaning(container, "network of half a start"):
+                await self.seats.disconnect(container, keep_sandbox=False)
+            self.preparation.release(container)
+            container.pid = container.start_time = 0
+            live.early_exit = None
+        return await self._bear(container, live)
+
+    async def _runs_on(self, container: Container) -> bool:
+        """Its monitor was killed while it was let go: a process that has not begun ends at once, any other has a second monitor soon."""
+        if not container.pid:
+            return False
+        await asyncio.sleep(_LET_GO_SECONDS)
+        return pidfd.start_time(container.pid) == container.start_time and not pidfd.is_zombie(container.pid)
 
     async def _bear(self, container: Container, live: Live) -> None:
         mark = phases(live.took)

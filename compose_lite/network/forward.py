@@ -5,7 +5,7 @@ It never binds: listening sockets come ready-made by SCM_RIGHTS, from whichever 
 
     engine ──SOCK_SEQPACKET run/forward.sock──▶ forwarder
       {"op": "open", "id", "protocol": "tcp|udp", "target": [address, port]} + descriptor     ▶ {"ok": true}
-      {"op": "retarget", "id", "target"} · {"op": "close", "id"} · {"op": "list"}             ▶ {"ok": true, "ids": [...]}
+      {"op": "retarget", "id", "target"} · {"op": "close", "id"} · {"op": "list"}             ▶ {"ok": true, "ids": [...], "targets": {...}}
 
 It ends when no port is left and no engine is connected. Message version: VERSION, in "list".
 """
@@ -137,7 +137,8 @@ class Forwarder:
             self.ports[message["id"]].target = (message["target"][0], message["target"][1])
         elif op != "list":
             return {"ok": False, "error": f"unknown op {op}"}
-        return {"ok": True, "version": VERSION, "ids": sorted(self.ports)}
+        targets = {name: list(port.target) for name, port in self.ports.items()} if op == "list" else {}
+        return {"ok": True, "version": VERSION, "ids": sorted(self.ports), "targets": targets}
 
     def _close_port(self, name: str) -> None:
         port = self.ports.pop(name, None)

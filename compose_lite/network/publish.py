@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import os
 import socket
 import time
@@ -20,6 +21,7 @@ from typing import Any
 
 from compose_lite.errors import NetworkError
 
+log = logging.getLogger("compose_lite.network")
 FORWARDER = "compose_lite.network.forward"
 RESERVED_FOR = 300.0  # seconds; an `up` that dies gives its ports back
 
@@ -108,7 +110,10 @@ class Publisher:
     def __init__(self, control: Path, spawn: Callable[[socket.socket], Awaitable[object]]) -> None:
         self._control, self._spawn = control, spawn
         self._reserved: dict[tuple[str, tuple[str, ...], int], _Reserved] = {}
+        self._open: dict[str, tuple[str, int]] = {}  # what the forwarder serves: id → where it leads
         self._forwarder: socket.socket | None = None
+        self._watching: socket.socket | None = None  # a second connection, whose end tells that the forwarder was killed
+        self._reviving: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
 
     async def reserve(self, owner: str, wishes: Sequence[Binding]) -> None:
@@ -145,6 +150,7 @@ class Publisher:
                         ident = f"{name}/{wish.key}/{address}/{host_port}"
                         message = {"op": "open", "id": ident, "protocol": wish.protocol, "target": [target, wish.port]}
                         await self._ask(message, bound)
+                        self._open[ident] = (target, wish.port)
                         opened.append(Published(wish, address, host_port, ident))
                 finally:
                     for bound in sockets:
@@ -155,18 +161,19 @@ class Publisher:
         return opened
 
     async def withdraw(self, ports: Sequence[Published]) -> None:
-        for port in ports:
-            with contextlib.suppress(OSError, NetworkError):
-                await self._ask({"op": "close", "id": port.id})
+        await self.close_ids([port.id for port in ports])
 
     async def known(self) -> list[str]:
         """Ids of the ports that a forwarder of an earlier engine still serves."""
         if not await self._connected(start=False):
             return []
-        return list((await self._ask({"op": "list"}))["ids"])
+        found = await self._ask({"op": "list"})
+        self._open |= {ident: (address, port) for ident, (address, port) in found.get("targets", {}).items()}
+        return list(found["ids"])
 
     async def close_ids(self, ids: Sequence[str]) -> None:
         for ident in ids:
+            self._open.pop(ident, None)
             with contextlib.suppress(OSError, NetworkError):
                 await self._ask({"op": "close", "id": ident})
 
@@ -238,20 +245,70 @@ class Publisher:
     async def _connected(self, *, start: bool) -> bool:
         if self._forwarder:
             return True
-        loop = asyncio.get_running_loop()
+        self._forwarder = await self._connect()
+        if self._forwarder is None and start:
+            await self._start()
+            self._forwarder = await self._connect()
+            await self._reopen()
+        if self._forwarder:
+            await self._watch()
+        return self._forwarder is not None
+
+    async def _connect(self) -> socket.socket | None:
         attempt = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
-            await loop.sock_connect(attempt, str(self._control))
+            await asyncio.get_running_loop().sock_connect(attempt, str(self._control))
         except OSError as error:
             attempt.close()
             if error.errno == errno.ECONNREFUSED:  # a killed one's
                 self._control.unlink(missing_ok=True)
-            if not start:
-                return False
-            await self._start()
-            return await self._connected(start=False)
-        self._forwarder = attempt
-        return True
+            return None
+        return attempt
+
+    async def _watch(self) -> None:
+        if self._watching is None:
+            self._watching = await self._connect()
+            if self._watching and self._forwarder:
+                asyncio.get_running_loop().add_reader(self._watching.fileno(), self._lost, self._forwarder)
+
+    def _lost(self, forwarder: socket.socket) -> None:
+        self._unwatch()
+        self._reviving = asyncio.get_running_loop().create_task(self._revive(forwarder))
+
+    def _unwatch(self) -> None:
+        if self._watching:
+            asyncio.get_running_loop().remove_reader(self._watching.fileno())
+            self._watching.close()
+            self._watching = None
+
+    async def _revive(self, forwarder: socket.socket) -> None:
+        """Another one with the ports of the killed one."""
+        async with self._turn:
+            if self._forwarder is forwarder:
+                forwarder.close()
+                self._forwarder = None
+            if self._open:
+                with contextlib.suppress(OSError, NetworkError):
+                    await self._connected(start=True)
+
+    async def _reopen(self) -> None:
+        """To a new forwarder: what the last one served."""
+        for ident, (target, number) in list(self._open.items()):
+            protocol, address, port = ident.split("/")[-3:]
+            try:
+                with bind_port(protocol, address, int(port)) as bound:
+                    await self._say({"op": "open", "id": ident, "protocol": protocol, "target": [target, number]}, bound)
+            except OSError as error:
+                log.warning("port %s of a killed forwarder cannot be opened again: %s", ident, error)
+
+    async def _say(self, message: Mapping[str, Any], fd: socket.socket | None) -> dict[str, Any]:
+        assert self._forwarder
+        socket.send_fds(self._forwarder, [json.dumps(message).encode()], [fd.fileno()] if fd else [])
+        reply = await asyncio.get_running_loop().sock_recv(self._forwarder, 1 << 20)
+        if not reply:
+            raise ConnectionResetError(errno.ECONNRESET, "the port forwarder has ended")
+        answer: dict[str, Any] = json.loads(reply)
+        return answer
 
     async def _start(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -263,24 +320,20 @@ class Publisher:
             await self._spawn(listener)
 
     async def _ask(self, message: Mapping[str, Any], fd: socket.socket | None = None) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
         async with self._turn:
             for attempt in range(2):
                 if not await self._connected(start=True):
                     raise NetworkError("forwarder", "the port forwarder cannot be started")
-                assert self._forwarder
                 try:
-                    socket.send_fds(self._forwarder, [json.dumps(message).encode()], [fd.fileno()] if fd else [])
-                    reply = await loop.sock_recv(self._forwarder, 1 << 20)
-                    if not reply:
-                        raise ConnectionResetError(errno.ECONNRESET, "the port forwarder has ended")
+                    answer = await self._say(message, fd)
                 except OSError:
-                    self._forwarder.close()
+                    if self._forwarder:
+                        self._forwarder.close()
                     self._forwarder = None
+                    self._unwatch()
                     if attempt:
                         raise
                     continue
-                answer: dict[str, Any] = json.loads(reply)
                 if not answer["ok"]:
                     raise NetworkError("forwarder", f"the port forwarder refuses: {answer['error']}")
                 return answer
@@ -290,6 +343,9 @@ class Publisher:
         """Leaves the forwarder and its ports alone."""
         for key in list(self._reserved):
             self._give_back(key)
+        self._unwatch()
+        if self._reviving:
+            self._reviving.cancel()
         if self._forwarder:
             self._forwarder.close()
             self._forwarder = None

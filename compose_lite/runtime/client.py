@@ -29,6 +29,7 @@ from compose_lite.runtime.config import Launch
 
 ZYGOTE_SOCKET = "zygote.sock"
 UNKNOWN = 255
+_ATTEMPTS, _RECONNECT_SECONDS = 5, 10.0
 _NOTICE_SECONDS = 1.0  # a process is gone: so long its monitor may take to tell
 Stream = Literal["stdout", "stderr"]
 
@@ -36,9 +37,10 @@ Stream = Literal["stdout", "stderr"]
 class StartFailed(ContainerError):
     """The container's or exec's program could not be started: 127 not found, 126 not executable, 128 anything else."""
 
-    def __init__(self, exit_status: int, says: str) -> None:
+    def __init__(self, exit_status: int, says: str, *, killed: bool = False) -> None:
         super().__init__("container-start", says)
         self.exit_status = exit_status
+        self.killed = killed  # not it, but who was about to start it
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +169,14 @@ class Runtime:
     def __init__(self, sock: socket.socket, exits: Path) -> None:
         self.on_exit: Callable[[ExitNotice], None] = lambda notice: None
         self.on_spawn_exit: Callable[[int, int], None] = lambda pid, status: None
-        self.on_lost: Callable[[], None] = lambda: None  # the zygote is dead; containers run on: `reconnect`
+        self.on_lost: Callable[[], None] | None = None  # the zygote is dead; containers run on: `reconnect`
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._exits_path = exits
         self._exits = socket.socket(fileno=unix.listen(str(exits), socket.SOCK_DGRAM).detach())
         self._answers: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         self._outbox: deque[tuple[bytes, list[int]]] = deque()
+        self._lost_on: socket.socket | None = None
         self._number = 0
         self._known: dict[str, _Known] = {}
         self._execs: dict[str, tuple[str, int, int]] = {}  # running execs: container, pid, start time
@@ -293,7 +296,7 @@ class Runtime:
         header = {"op": "exec", "id": id, "exec": exec_id, "bundle": str(self._bundle(id)), "names": names, "tty": tty, "console": console}
         self._execs[exec_id] = (id, 0, 0)  # its end may be heard before its answer is looked at
         try:
-            answer, got = await self._ask(header, json.dumps(dict(process)).encode(), list(fds or ()) if names else [])
+            answer, got = await self._ask_again(header, json.dumps(dict(process)).encode(), list(fds or ()) if names else [])
         except BaseException:
             self._execs.pop(exec_id, None)
             raise
@@ -322,12 +325,12 @@ class Runtime:
 
     async def connect(self, sock: socket.socket) -> None:
         """Makes the other end of this SOCK_SEQPACKET socket one more client of the zygote."""
-        await self._ask({"op": "connect", "names": ["client"]}, b"", [sock.fileno()])
+        await self._ask_again({"op": "connect", "names": ["client"]}, b"", [sock.fileno()])
 
     async def spawn(self, module: str, fds: Sequence[int], args: Sequence[str] = ()) -> int:
         """A clean fork of the zygote that runs `module.main(fds, args)`; returns its pid, its end comes by `on_spawn_exit`."""
         header = {"op": "spawn", "module": module, "args": list(args), "names": [str(n) for n in range(len(fds))]}
-        answer, _ = await self._ask(header, b"", list(fds))
+        answer, _ = await self._ask_again(header, b"", list(fds))
         return int(answer["pid"])
 
     # Inside
@@ -410,6 +413,28 @@ class Runtime:
             self._loop.remove_reader(known.pidfd)
         _close(known)
 
+    async def _ask_again(self, header: dict[str, Any], body: bytes, fds: list[int]) -> tuple[dict[str, Any], list[int]]:
+        """The next zygote is asked when one is killed over it. A fork of a dead one still answers for itself before we see its end,
+        so what is asked again was not done."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await self._ask(header, body, fds)
+            except ContainerError as error:
+                if error.code != "zygote-lost" or not await self.reconnected():
+                    raise
+        return await self._ask(header, body, fds)
+
+    async def reconnected(self) -> bool:
+        """After a loss: whether there is another zygote; waits for it."""
+        if self.on_lost is None:
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RECONNECT_SECONDS):
+                while self._sock is self._lost_on or self._sock.fileno() < 0:
+                    await asyncio.sleep(0.01)
+                return True
+        return False
+
     async def _ask(self, header: dict[str, Any], body: bytes, fds: list[int]) -> tuple[dict[str, Any], list[int]]:
         self._number += 1
         number = self._number
@@ -439,6 +464,7 @@ class Runtime:
             except BlockingIOError:
                 self._loop.add_writer(self._sock.fileno(), self._flush)
             except OSError as error:
+                self._lost_on = self._sock  # its end is heard in a moment
                 raise ContainerError("zygote-lost", f"the process that starts containers is gone: {error.strerror}") from error
         self._outbox.append((data, [os.dup(fd) for fd in fds]))
 
@@ -497,7 +523,8 @@ class Runtime:
                 answer.set_exception(ContainerError("zygote-lost", "the process that starts containers was killed; try again"))
         for exec_id in self._execs:
             self._background(self._watch_exec(exec_id))
-        self.on_lost()
+        if self.on_lost:
+            self.on_lost()
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -578,7 +605,7 @@ def _raise_error(found: dict[str, Any], fds: list[int]) -> None:
     if error is not None:
         for fd in fds:
             os.close(fd)
-        raise StartFailed(error["status"], error["says"])
+        raise StartFailed(error["status"], error["says"], killed=bool(error.get("killed")))
 
 
 def _notice(found: Mapping[str, Any]) -> ExitNotice:

@@ -225,7 +225,7 @@ class Zygote:
     def _monitor_ended(self, held: _Held, status: int, asked: _Asked | None) -> None:
         if asked is not None and status != 0:
             says = f"the container's monitor ended with status {status} before the container was ready"
-            _answer(asked.client, {"re": asked.number, "error": {"status": 128, "says": says}})
+            _answer(asked.client, {"re": asked.number, "error": {"status": 128, "says": says, "killed": status > 128}})
         if held.pid and held.pid in self.orphans:  # a second monitor
             held.monitor = 0
             if status > 128 and held.status is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from compose_lite.errors import ContainerError
 from compose_lite.runtime.client import Adopted, Created, ExitNotice, StartFailed
 
 
@@ -60,6 +61,7 @@ class Kernel:
         self._pid = 100
         self.get = lambda reference: SimpleNamespace(run_config={}, id="sha256:0", layers=(), rootfs="/")
         self.seats, self.cgroup_version = self, 2
+        self.deaths = 0  # of zygotes and monitors at the next starts
 
     # the runtime
 
@@ -67,13 +69,24 @@ class Kernel:
         await asyncio.sleep(0)
         self._pid += 1
         self.bundles.add(launch)
+        self.die("zygote-lost")
         return Created(launch, self._pid, 1, 1, 1)
 
     async def start(self, id: str) -> None:
         await asyncio.sleep(0)
+        self.die("monitor-gone")
         if id in self.broken:
             raise StartFailed(127, "exec: not found")
         self.processes[id] = Process(self._pid, id in self.stubborn)
+
+    def die(self, code: str) -> None:
+        """Somebody who was about to start a container is killed, as often as was asked for."""
+        if self.deaths:
+            self.deaths -= 1
+            raise ContainerError(code, "killed")
+
+    async def reconnected(self) -> bool:
+        return True
 
     def kill(self, id: str, signal: int) -> None:
         process = self.processes.get(id)

@@ -193,9 +193,9 @@ class Lives(RuleBasedStateMachine):
             case _:
                 return self.engine.update(one, {})
 
-    @rule(model=ids, event=COMMANDS)
-    def short_command(self, model: Model, event: Event) -> None:
-        was = model.state
+    @rule(model=ids, event=COMMANDS, deaths=st.sampled_from((0, 0, 1, 2, 3)))
+    def short_command(self, model: Model, event: Event, deaths: int) -> None:
+        was, self.kernel.deaths = model.state, deaths if event is Event.START else 0
         if not self.command(model, event, self._do(model, event)):
             return
         if event is Event.START:

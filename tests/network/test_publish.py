@@ -35,9 +35,9 @@ def test_bindings_that_cannot_be(bindings: dict[str, list[dict[str, str]]], code
 
 
 @contextlib.asynccontextmanager
-async def publisher(folder: Path) -> AsyncIterator[Publisher]:
+async def publisher(folder: Path, started: list[subprocess.Popen[bytes]] | None = None) -> AsyncIterator[Publisher]:
     """A publisher whose forwarder is a plain process; it ends with its last port and engine."""
-    started: list[subprocess.Popen[bytes]] = []
+    started = [] if started is None else started
 
     async def spawn(listener: socket.socket) -> None:
         code = f"from compose_lite.network import forward; forward.main([{listener.fileno()}], [])"
@@ -50,7 +50,7 @@ async def publisher(folder: Path) -> AsyncIterator[Publisher]:
     finally:
         made.close()
         for process in started:
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=10) in (0, -9)
 
 
 @pytest.fixture
@@ -109,6 +109,34 @@ def test_datagrams_come_back_to_who_sent_them(tmp_path: Path) -> None:
                         data, sender = await loop.sock_recvfrom(target, 100)
                         await loop.sock_sendto(target, data + b" pong", sender)
                         assert await loop.sock_recv(client, 100) == b"ping pong"
+
+    asyncio.run(scenario())
+
+
+def test_a_killed_forwarder_is_replaced_at_once_with_its_ports(tmp_path: Path, echo: int) -> None:
+    async def answered(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"hello")
+        writer.write_eof()
+        try:
+            return await reader.read(-1)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def scenario() -> None:
+        started: list[subprocess.Popen[bytes]] = []
+        async with publisher(tmp_path, started) as ports:
+            opened = await ports.publish("c1", [Binding(echo, "tcp", ("127.0.0.1",))] * 2, "127.0.0.1")
+            started[0].kill()
+            for one in opened:  # nobody asks the publisher for anything
+                async with asyncio.timeout(20):
+                    while True:
+                        with contextlib.suppress(OSError):
+                            assert await answered(one.host_port) == b"HELLO"
+                            break
+                        await asyncio.sleep(0.01)
+            assert len(started) == 2 and await ports.known() == sorted(one.id for one in opened)
 
     asyncio.run(scenario())
 
