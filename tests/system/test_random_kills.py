@@ -6,6 +6,7 @@ number and is printed, so `ROUNDS=1 SEED=<it>` does it again, and `SEED=<it>` wi
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -175,7 +176,7 @@ def test_random_kills(engine: Engine) -> None:
         eventually(lambda: as_asked(engine), 20)
         eventually(lambda: answers(engine), 5)
         assert engine.run("exec", "-T", "web", "echo", "well") == "well\n", says
-        eventually(lambda: log_is_whole(engine, says), 5)  # the note may be of a container before
+        eventually(functools.partial(log_is_whole, engine, says), 5)  # the note may be of a container before
         ours |= {engine.inspect(service)["Id"] for service in SERVICES}
         ours |= set(engine.run("network", "ls", "-q", "--no-trunc").split())
         if dice.random() < 0.1 or number == ROUNDS - 1:
