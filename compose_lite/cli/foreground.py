@@ -17,6 +17,7 @@ from compose_lite import ids
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.progress import Plain
+from compose_lite.cli.timed import FORMS
 from compose_lite.cli.upping import Upping
 from compose_lite.errors import ApiError, ProjectError, nearest
 from compose_lite.graph.services import stop_levels
@@ -49,7 +50,9 @@ class Foreground:
             group.start_soon(self._interrupts)
             try:
                 with self._making:
-                    await self.upping.converge(start=True, view=self.view)
+                    work = await self.upping.converge(start=True, view=self.view)
+                    if o.get("timing"):
+                        self.upping.context.err.write(FORMS[o["timing"]](await self.upping.timing.spans(work)))
                 self.upping.report.close()
                 if self._interrupted:
                     await self._stopped.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from compose_lite.cli.context import Context
 from compose_lite.errors import ProjectError, nearest
 from compose_lite.graph.services import start_levels, stop_levels
 from compose_lite.project.observe import Seen, containers_of
+from compose_lite.project.ownership import foreign, refusal
 
 
 async def chosen(context: Context, services: Sequence[str], *, all: bool, oneoff: bool | None = False) -> tuple[Any, str, list[Seen]]:
@@ -23,6 +26,30 @@ async def chosen(context: Context, services: Sequence[str], *, all: bool, oneoff
             raise ProjectError("no-such-service", f"no such service: {service}", remedy=nearest(service, known))
     wanted = services or (project.services if project else known)
     return project, name, [c for c in found if c.service in wanted]
+
+
+def guard(context: Context, project: Any, containers: Sequence[Seen], *, yes: bool = False) -> None:
+    """Before containers are stopped or removed: they must not be those of a project of the same name in another folder.
+
+    Asked on a terminal, refused elsewhere; whoever names the project on the command line means it.
+    """
+    o = context.options
+    if yes or project is None or o.project_name or o.project_directory or context.environ.get("COMPOSE_PROJECT_NAME"):
+        return
+    others = foreign(project, containers, real)
+    if not others:
+        return
+    error = refusal(project, others)
+    if not sys.stdin.isatty() or o.dry_run:
+        raise error
+    context.err.write(f"{error.says}. Go on? [y/N] ")
+    context.err.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise error
+
+
+def real(path: str) -> str | None:
+    return os.path.realpath(path) if os.path.exists(path) else None
 
 
 def levels(project: Any, containers: Sequence[Seen], *, stopping: bool) -> list[list[Seen]]:

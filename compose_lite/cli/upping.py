@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,8 +13,10 @@ import anyio
 
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.context import Context
+from compose_lite.cli.lifecycle import guard, real
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.progress import Plain
+from compose_lite.cli.timed import FORMS, Listening, Timing
 from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
 from compose_lite.graph.services import with_dependencies
 from compose_lite.project import planview
@@ -21,11 +24,13 @@ from compose_lite.project.containerspec import port_bindings
 from compose_lite.project.converge import Converging
 from compose_lite.project.images import ensure_images
 from compose_lite.project.observe import Seen, Snapshot, containers_of, observe
+from compose_lite.project.ownership import foreign, refusal, touched
 from compose_lite.project.plan import CreateContainer, Keep, Plan, StartContainer
 from compose_lite.project.providers import provided
 from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile
 from compose_lite.project.recorded import known_configurations, with_recorded_variables
 from compose_lite.project.report import Report, Silent
+from compose_lite.project.timing import Span
 from compose_lite.project.waiting import ended_well, ready
 from compose_lite.spec.models.project import Project, place
 
@@ -51,6 +56,7 @@ class Upping:
     services: tuple[str, ...]
     options: Mapping[str, Any]
     scale: dict[str, int] = field(default_factory=dict)
+    timing: Timing = field(default_factory=Timing)
     _reserved: bool = False
 
     async def view(self, *, start: bool = True) -> planview.View:
@@ -63,6 +69,9 @@ class Upping:
         await self.check_external(engine, self.chosen())
         self.project = await with_recorded_variables(engine, self.project, snapshot)
         plan = reconcile(self.project, snapshot, self.wishes(images, start=start))
+        others = foreign(self.project, touched(plan, snapshot.containers), real)
+        if others:
+            plan.warnings.append(str(refusal(self.project, others)))
         facts = planview.Facts(
             known=await known_configurations(engine, self.project, snapshot, plan),
             images=heard.acts,
@@ -84,7 +93,11 @@ class Upping:
         """Images, providers, ports, plan, deeds."""
         o, engine = self.options, await self.context.engine()
         refuse_models(self.project)
-        images = await self._images(engine, self.report)
+        began, listening = time.monotonic(), Listening(self.report)
+        images = await self._images(engine, listening)
+        self.timing.images = listening.spans
+        self.timing.part("images", began)
+        began = time.monotonic()
         if any(s.provider is not None for s in self.project.services.values()):
             names = with_dependencies(self.project, self.chosen())
             self.project = await provided(self.project, [n for n in names if n in self.chosen()], self.report, self.context.environ)
@@ -92,6 +105,7 @@ class Upping:
         await self.check_external(engine, self.chosen())
         wishes = self.wishes(images, start=start, recreate_volumes=self._may_recreate_volumes(snapshot))
         plan = reconcile(self.project, snapshot, wishes)
+        guard(self.context, self.project, touched(plan, snapshot.containers), yes=bool(o.get("yes")))
         work = Converging(engine, self.project, snapshot, self.report, images, o.get("timeout"), bool(o.get("renew_anon_volumes")))
         if view is not None:
             work.before_start = view.follow_started
@@ -99,6 +113,7 @@ class Upping:
             view.announce([(step.name, step.service) for step in steps])
         if start:
             await self._reserve_ports(engine, plan)
+        self.timing.part("look and plan", began)
         try:
             await work.run(plan, self.context.options.parallel)
         finally:
@@ -113,6 +128,7 @@ class Upping:
         await self.check_external(engine, self.chosen())
         snapshot = await observe(engine, self.project)
         plan = reconcile(self.project, snapshot, replace(self.wishes({}, start=False), ground_only=True))
+        guard(self.context, self.project, touched(plan, snapshot.containers))
         await Converging(engine, self.project, snapshot, self.report).run(plan)
 
     def wishes(self, images: Mapping[str, str], *, start: bool, recreate_volumes: bool = False) -> Wishes:
@@ -206,6 +222,9 @@ class Upping:
             work = await self.converge(start=not o.get("no_start"))
             if o.get("wait"):
                 await self._wait(work)
+            if o.get("timing"):
+                self.report.close()
+                self.context.out.write(FORMS[o["timing"]](await self.timing.spans(work)))
         finally:
             self.report.close()
         return 0
@@ -223,6 +242,7 @@ class Upping:
 
         async def one(container: Seen) -> None:
             self.report.event("Container", container.name, "Waiting")
+            began = time.monotonic()
             try:
                 status = "Exited"
                 if container.service in one_shot:
@@ -232,6 +252,7 @@ class Upping:
             except ProjectError as error:
                 self.report.event("Container", container.name, "Error", failed=True)
                 raise ProjectError("wait-failed", error.says, remedy=error.remedy) from None
+            self.timing.waits.append(Span(container.service, container.name, "wait until up", began, time.monotonic()))
             self.report.event("Container", container.name, status, done=True)
 
         try:

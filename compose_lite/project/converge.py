@@ -60,6 +60,8 @@ class Converging:
     by_service: dict[str, dict[int, str]] = field(default_factory=dict)  # service -> number -> container id
     gone: set[str] = field(default_factory=set)  # ids of removed containers
     stopping: Stopping = field(init=False)
+    spans: list[tuple[object, tuple[int, ...]]] = field(default_factory=list)  # steps and the indices of those they come after
+    times: dict[int, tuple[float, float]] = field(default_factory=dict)  # index -> when it began and ended (time.monotonic)
 
     def __post_init__(self) -> None:
         self.stopping = Stopping(self.engine, self.report, self.project, self.timeout)
@@ -75,16 +77,22 @@ class Converging:
         done = [anyio.Event() for _ in plan.steps]
         limit = anyio.CapacityLimiter(parallel if parallel > 0 else 64)
 
+        first = len(self.spans)
+
         async def run_one(number: int) -> None:
             planned = plan.steps[number]
             for earlier in planned.after:
                 await done[earlier - 1].wait()
+            began = time.monotonic()
             if isinstance(planned.step, AwaitCondition):
                 await self.perform(planned.step)
             else:
                 async with limit:
                     await self.perform(planned.step)
+            self.times[first + number] = (began, time.monotonic())
             done[number].set()
+
+        self.spans += [(p.step, tuple(first + n - 1 for n in p.after)) for p in plan.steps]
 
         async with anyio.create_task_group() as group:
             for number in range(len(plan.steps)):

@@ -10,6 +10,7 @@ import anyio
 from compose_lite import ids
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.context import Context
+from compose_lite.cli.lifecycle import guard
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import Plain, progress
 from compose_lite.errors import ApiError, UsageError
@@ -47,6 +48,7 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
         mine = [c for c in mine if c.service in services]
     if not mine and not services and project is None and not await engine.networks(filters=project_filter(name)):
         report.warn(f'Warning: No resource found to remove for project "{name}".')
+    guard(context, project, mine)
     try:
         await _remove_containers(engine, report, project, mine, timeout, volumes)
         if project is not None and not context.options.dry_run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.lifecycle import chosen, on_each
+from compose_lite.cli.lifecycle import chosen, guard, on_each
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.project.observe import Seen, containers_of
@@ -23,12 +23,14 @@ COMMAND = Command(
 
 async def run(context: Context, services: Sequence[str], signal: str, remove_orphans: bool) -> None:
     """--remove-orphans kills those too that the file does not know."""
-    _, name, found = await chosen(context, services, all=False, oneoff=None)
+    project, name, found = await chosen(context, services, all=False, oneoff=None)
     engine, report = await context.engine(), progress(context)
     if remove_orphans and not services:
         found = await containers_of(engine, name, oneoff=None, all=False)
     if not found:
         context.err.write("no container to kill\n")
+
+    guard(context, project, found)
 
     async def act(container: Seen) -> None:
         report.event("Container", container.name, "Killing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.lifecycle import chosen, levels, on_each
+from compose_lite.cli.lifecycle import chosen, guard, levels, on_each
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.graph.services import needs
@@ -30,6 +30,8 @@ async def run(context: Context, services: Sequence[str], timeout: int | None, no
     if services and not no_deps:
         also = {s.name for s in known.values() for o, d in needs(s).items() if d.restart and o in services and s.name not in services}
         found += [c for c in await containers_of(engine, name, sorted(also), all=False) if also]
+
+    guard(context, project, found)
 
     async def act(container: Seen) -> None:
         service = known.get(container.service)

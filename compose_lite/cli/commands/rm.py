@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.lifecycle import chosen, levels, on_each
+from compose_lite.cli.lifecycle import chosen, guard, levels, on_each
 from compose_lite.cli.pflag import Command, arguments, flag
 from compose_lite.cli.progress import progress
 from compose_lite.project.observe import Seen
@@ -27,6 +27,7 @@ COMMAND = Command(
 
 async def run(context: Context, services: Sequence[str], force: bool, stop: bool, volumes: bool, all: bool) -> None:
     project, _, found = await chosen(context, services, all=True)
+    guard(context, project, found)
     engine, report = await context.engine(), progress(context)
     if stop:
         stopping = Stopping(engine, report, project)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.lifecycle import chosen, levels, on_each
+from compose_lite.cli.lifecycle import chosen, guard, levels, on_each
 from compose_lite.cli.pflag import Command, arguments, option
 from compose_lite.cli.progress import progress
 from compose_lite.project.stopping import Stopping
@@ -18,6 +18,7 @@ COMMAND = Command(
 async def run(context: Context, services: Sequence[str], timeout: int | None) -> None:
     project, _, found = await chosen(context, services, all=False)
     engine, report = await context.engine(), progress(context)
+    guard(context, project, found)
     stopping = Stopping(engine, report, project, timeout)
     await on_each(levels(project, found, stopping=True), lambda c: stopping.stop(c.id, c.name, c.service))
     report.close()

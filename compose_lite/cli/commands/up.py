@@ -10,11 +10,12 @@ from typing import Any
 from compose_lite.cli.context import Context, fail
 from compose_lite.cli.foreground import Foreground, shown
 from compose_lite.cli.logview import LogView
-from compose_lite.cli.pflag import Command, arguments, flag, option, options
+from compose_lite.cli.pflag import Command, arguments, flag, option, optional, options
 from compose_lite.cli.progress import progress
+from compose_lite.cli.timed import FORMS
 from compose_lite.cli.upping import Upping, parse_scale
 from compose_lite.cli.watching import Watching
-from compose_lite.errors import Error, UsageError, first_error
+from compose_lite.errors import Error, UsageError, first_error, nearest
 
 COMMAND = Command(
     "up",
@@ -47,6 +48,7 @@ COMMAND = Command(
         flag("--no-color", help="Produce monochrome output"),
         flag("--no-log-prefix", help="Don't print prefix in logs"),
         flag("--timestamps", help="Show timestamps"),
+        optional("--timing", implied="text", help="Show where the time went, phase by phase (text, json or svg)"),
         flag("-y", "--yes", help='Assume "yes" as answer to all prompts'),
         flag("--menu", help="Enable interactive shortcuts when running attached"),
         flag("-w", "--watch", help="Watch source code and rebuild/refresh containers when files are updated"),
@@ -71,6 +73,8 @@ MOST_TOLD = 3  # services that a failed `up` explains
 
 def check_flags(o: Mapping[str, Any]) -> None:
     """Raises UsageError."""
+    if o["timing"] not in (None, *FORMS):
+        raise UsageError("format", f'unsupported --timing "{o["timing"]}"', remedy=nearest(o["timing"], FORMS) or "Say text, json or svg.")
     for one, other in APART:
         if o[one] and o[other]:
             raise UsageError("flags-together", f"--{one} and --{other} are incompatible".replace("_", "-"))
