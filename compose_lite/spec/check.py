@@ -109,7 +109,7 @@ def check_project(project: Project) -> None:
         except _Told as told:
             raise SpecError(told.code, told.says, place=_nearest_place(project, name, told.path), remedy=told.remedy) from None
     for name, secret in project.secrets.items():
-        if not secret.external and not secret.file and not secret.environment and not secret.driver:
+        if not secret.external and not secret.file and not secret.environment:
             says = f'secret "{name}" must declare either `file` or `environment`'
             raise SpecError("secret-without-source", says, place=place(project, ("secrets", name)))
 

@@ -119,13 +119,14 @@ def includes(tree: Map, folder: str, warn: Callable[[str], None], local: Local) 
     if not isinstance(entries, Seq):
         says = f"`include` must be a list, got {entries}"
         raise SpecError("schema", says, place=place_of(tree, ("include",)), remedy="Begin each entry with a dash.")
-    return [_include(entry, folder, index, tree, warn, local) for index, entry in enumerate(entries)]
+    found = [_include(entry, folder, index, tree, warn, local) for index, entry in enumerate(entries)]
+    return [one for one in found if one is not None]
 
 
 _KEYS = ("path", "project_directory", "env_file")
 
 
-def _include(entry: Any, folder: str, index: int, tree: Map, warn: Callable[[str], None], local: Local) -> Include:
+def _include(entry: Any, folder: str, index: int, tree: Map, warn: Callable[[str], None], local: Local) -> Include | None:
     place = place_of(tree, ("include", index))
     if isinstance(entry, str):
         entry = Map({"path": entry})
@@ -137,7 +138,8 @@ def _include(entry: Any, folder: str, index: int, tree: Map, warn: Callable[[str
             warn(f"{key_place(entry, key) or place}: include[{index}]: unknown key '{key}' is ignored. {hint}".rstrip())
     paths = _texts(entry.get("path"), f"include[{index}].path", place)
     if not paths:
-        raise SpecError("schema", f"include[{index}] missing property 'path'", place=place)
+        warn(f"{place}: include[{index}] names no path, so it includes nothing")
+        return None
     files = tuple(local(path, folder, place) for path in paths)
     directory = entry.get("project_directory")
     own = _join(folder, directory) if isinstance(directory, str) and directory else posixpath.dirname(files[0])
@@ -173,7 +175,10 @@ def import_resources(imported: Mapping[str, Any], tree: Map) -> None:
         source = imported.get(section)
         if not isinstance(source, Map):
             continue
-        if not isinstance(tree.get(section), Map):
+        own = tree.get(section)
+        if own is not None and not isinstance(own, Map):
+            raise SpecError("schema", f"{section}: must be a mapping", place=place_of(tree, (section,)))
+        if own is None:
             tree[section] = Map()
         target = tree[section]
         for name, resource in source.items():

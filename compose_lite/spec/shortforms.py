@@ -327,6 +327,8 @@ def parse_ports(spec: str) -> list[Map]:
         raise ValueError(f"No port specified: {spec}<empty>")
     first, last = _port_range(target, "containerPort")
     host_first, host_last = _port_range(published, "hostPort") if published else (0, 0)
+    if not first:
+        raise ValueError(f"{spec}: port 0 is no target port")
     spread = host_last - host_first
     if published and spread != last - first and last != first:
         raise ValueError(f"Invalid ranges specified for container and host Ports: {target} and {published}")

@@ -16,6 +16,7 @@ from compose_lite.spec.models.values import (
     AnyText,
     Bool,
     Command,
+    Count,
     DeviceCount,
     Duration,
     FileMode,
@@ -26,7 +27,9 @@ from compose_lite.spec.models.values import (
     Mapping,
     Model,
     MultiOptions,
+    OptionalText,
     Size,
+    Small,
     SshKeys,
     Strings,
     SwapSize,
@@ -130,7 +133,7 @@ class Develop(Model):
 class WeightDevice(Model):
     shown_when_zero: ClassVar[frozenset[str]] = frozenset({"path", "weight"})
     path: str = ""
-    weight: Int = 0
+    weight: Small = 0
 
 
 class ThrottleDevice(Model):
@@ -140,7 +143,7 @@ class ThrottleDevice(Model):
 
 
 class Blkio(Model):
-    weight: Int = 0
+    weight: Small = 0
     weight_device: list[WeightDevice] = LIST
     device_read_bps: list[ThrottleDevice] = LIST
     device_read_iops: list[ThrottleDevice] = LIST
@@ -165,7 +168,7 @@ class Dependency(Model):
 
 class UpdateConfig(Model):
     shown_when_zero: ClassVar[frozenset[str]] = frozenset({"parallelism"})
-    parallelism: Int | None = None
+    parallelism: Count | None = None
     delay: Duration = 0
     failure_action: str = ""
     monitor: Duration = 0
@@ -210,7 +213,7 @@ class RestartPolicy(Model):
     shown_when_zero: ClassVar[frozenset[str]] = frozenset({"delay", "max_attempts", "window"})
     condition: str = ""
     delay: Duration | None = None
-    max_attempts: Int | None = None
+    max_attempts: Count | None = None
     window: Duration | None = None
 
 
@@ -221,7 +224,7 @@ class Preference(Model):
 class Placement(Model):
     constraints: Strings = LIST
     preferences: list[Preference] = LIST
-    max_replicas_per_node: Int = 0
+    max_replicas_per_node: Count = 0
 
 
 class Deploy(Model):
@@ -261,7 +264,7 @@ class Healthcheck(Model):
     test: HealthTest = LIST
     timeout: Duration | None = None
     interval: Duration | None = None
-    retries: Int | None = None
+    retries: Count | None = None
     start_period: Duration | None = None
     start_interval: Duration | None = None
     disable: Bool = False
@@ -299,7 +302,7 @@ class PortConfig(Model):
     name: str = ""
     mode: str = ""
     host_ip: str = ""
-    target: Int = 0
+    target: Count = 0
     published: str = ""
     protocol: str = ""
     app_protocol: str = ""
@@ -321,7 +324,7 @@ class VolumeOptions(Model):
 
 class TmpfsOptions(Model):
     size: Size = 0
-    mode: Int = 0
+    mode: Small = 0
 
 
 class ImageOptions(Model):
@@ -419,7 +422,7 @@ class Service(Model):
     networks: dict[str, ServiceNetwork | None] = DICT
     oom_kill_disable: Bool = False
     oom_score_adj: Int = 0
-    pid: str = ""
+    pid: OptionalText = ""
     pids_limit: Int = 0
     platform: str = ""
     ports: list[PortConfig] = LIST

@@ -82,6 +82,20 @@ def _integer(value: Any) -> Any:
     return value
 
 
+def _unsigned(value: Any) -> Any:
+    number = _integer(value)
+    if isinstance(number, int) and not isinstance(number, bool) and number < 0:
+        raise ValueError(f"{number} is negative")
+    return number
+
+
+def _small(value: Any) -> Any:
+    """Docker Compose reads no text here, although the schema lets it pass."""
+    if isinstance(value, str):
+        raise ValueError(f"expected a number, not the text {value!r}")
+    return _unsigned(value)
+
+
 def short_float(value: float) -> float:
     """The value as a 32-bit float would keep it, in its shortest decimal form (0.1 stays 0.1)."""
     single = struct.unpack("f", struct.pack("f", value))[0]
@@ -207,6 +221,8 @@ def _hosts(value: Any) -> Any:
 def _strings(value: Any) -> Any:
     if isinstance(value, str):
         return [value]
+    if isinstance(value, list) and any(isinstance(v, float) for v in value):
+        raise ValueError("expected whole numbers or texts")
     return [go_text(v) for v in value] if isinstance(value, list) else value
 
 
@@ -239,6 +255,8 @@ def _text(value: Any) -> Any:
 
 Bool = Annotated[bool, BeforeValidator(_bool)]
 Int = Annotated[int, BeforeValidator(_integer)]
+Count = Annotated[int, BeforeValidator(_unsigned)]
+Small = Annotated[int, BeforeValidator(_small)]
 Float32 = Annotated[float, BeforeValidator(_short_float), SHORT_FLOAT]
 Duration = Annotated[int, BeforeValidator(_duration), DURATION]
 """Nanoseconds."""
@@ -248,6 +266,7 @@ SwapSize = Annotated[int, BeforeValidator(lambda value: -1 if value == "-1" else
 """Bytes, or -1 for no limit: also as the text that `config` prints, which Docker Compose prints but does not read."""
 FileMode = Annotated[int, BeforeValidator(_file_mode), MODE]
 AnyText = Annotated[str, BeforeValidator(_text)]
+OptionalText = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 Strings = Annotated[list[str], BeforeValidator(_strings)]
 Command = Annotated[list[str], BeforeValidator(_command)]
 HealthTest = Annotated[list[str], BeforeValidator(_health_test)]
