@@ -50,7 +50,7 @@ class Maker:
             return self.mapping(schema, path)
         if kind == "array":
             return self.items(schema, path)
-        if kind == "string":
+        if kind == "string" or (kind == "boolean" and kind_at(path) == "bool" and rng.random() < 0.2):
             return self.pattern(schema) if "pattern" in schema else self.text(path)
         if kind == "integer":
             return rng.choice([n for n in (0, 1, 2, 100) if schema.get("minimum", 0) <= n <= schema.get("maximum", n)])

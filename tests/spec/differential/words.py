@@ -122,7 +122,7 @@ AT: dict[str, str] = {
     **{f"networks.*.{key}": "bool" for key in ("internal", "attachable", "enable_ipv4", "enable_ipv6")},
     **{f"{section}.*.environment": "variable-name" for section in ("secrets", "configs")},
     "name": "name",
-    **{path: "include" for path in ("include.[]", "include.[].path", "include.[].path.[]")},
+    **dict.fromkeys(("include.[]", "include.[].path", "include.[].path.[]"), "include"),
 }
 
 
