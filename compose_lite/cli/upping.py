@@ -110,7 +110,7 @@ class Upping:
         if view is not None:
             work.before_start = view.follow_started
             steps = [p.step for p in plan.steps if isinstance(p.step, StartContainer | Keep)]
-            view.announce([(step.name, step.service) for step in steps])
+            view.announce([(step.name, step.service) for step in [*steps, *(c for c in plan.creations() if c.replaces)]])
         if start:
             await self._reserve_ports(engine, plan)
         self.timing.part("look and plan", began)

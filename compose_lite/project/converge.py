@@ -31,10 +31,12 @@ from compose_lite.project.plan import (
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
+    Rollout,
     StartContainer,
     StopContainer,
 )
 from compose_lite.project.report import Report, Silent
+from compose_lite.project.rolling import Rolling
 from compose_lite.project.stopping import Stopping, run_hooks
 from compose_lite.project.waiting import ended_well, healthy
 from compose_lite.spec.models.project import Project
@@ -84,7 +86,7 @@ class Converging:
             for earlier in planned.after:
                 await done[earlier - 1].wait()
             began = time.monotonic()
-            if isinstance(planned.step, AwaitCondition):
+            if isinstance(planned.step, AwaitCondition | Rollout):
                 await self.perform(planned.step)
             else:
                 async with limit:
@@ -108,7 +110,7 @@ class Converging:
                 await self._remove_network(name)
             case RemoveVolume(name):
                 self.report.event("Volume", name, "Removing")
-                await self._ignoring_missing(self.engine.remove_volume(name))
+                await self.ignoring_missing(self.engine.remove_volume(name))
                 self.report.event("Volume", name, "Removed", done=True)
             case CreateVolume(name, body):
                 self.report.event("Volume", name, "Creating")
@@ -120,14 +122,16 @@ class Converging:
                 await self.stopping.stop(id, name, service)
             case RemoveContainer(id, name):
                 self.report.event("Container", name, "Removing")
-                await self._ignoring_missing(self.engine.remove(id, force=True))
+                await self.ignoring_missing(self.engine.remove(id, force=True))
                 self.report.event("Container", name, "Removed", done=True)
                 self.ids.pop(name, None)
                 self._forget(id)
             case StartContainer():
-                await self._start(step)
+                await self.start(step)
             case AwaitCondition():
                 await self._await(step)
+            case Rollout():
+                await Rolling(self, step).run()
             case Keep(_, name):
                 if not self.quiet_keep:
                     self.report.event("Container", name, "Running", done=True)
@@ -145,34 +149,38 @@ class Converging:
     async def _remove_network(self, name: str) -> None:
         self.report.event("Network", name, "Removing")
         for id in (await self.engine.network(name)).get("Containers") or {}:
-            await self._ignoring_missing(self.engine.disconnect_network(name, id, force=True))
-        await self._ignoring_missing(self.engine.remove_network(name))
+            await self.ignoring_missing(self.engine.disconnect_network(name, id, force=True))
+        await self.ignoring_missing(self.engine.remove_network(name))
         self.report.event("Network", name, "Removed", done=True)
 
     # --- containers
 
     async def _create(self, step: CreateContainer) -> None:
         self.report.event("Container", step.name, "Creating")
-        self.ids[step.name] = await self._make(step, step.name, ())
+        self.ids[step.name] = await self.make(step, step.name, ())
         self.report.event("Container", step.name, "Created", done=True)
 
     async def _recreate(self, step: CreateContainer) -> None:
         """A new one beside the old, which gives it its anonymous volumes, its place and, at last, its name."""
         self.report.event("Container", step.name, "Recreate")
-        kept = () if self.renew_volumes else await self._anonymous_volumes(step)
+        kept = () if self.renew_volumes else await self.anonymous_volumes(step)
         temporary = f"{short(step.replaces)}_{step.name}"
-        service = self.project.services[step.service]
-        await self._ignoring_missing(self.engine.remove(temporary, force=True))
-        made = await self._make(step, temporary, kept)
-        if service.pre_stop:
-            await run_hooks(self.engine, self.report, step.replaces, step.replaced_name, service.pre_stop, service)
-        await self.stopping.halt(step.replaces, step.service)
-        await self._ignoring_missing(self.engine.remove(step.replaces, force=True))
+        await self.ignoring_missing(self.engine.remove(temporary, force=True))
+        made = await self.make(step, temporary, kept)
+        await self.stop_old(step)
+        await self.ignoring_missing(self.engine.remove(step.replaces, force=True))
         await self.engine.rename(made, step.name)
         self.ids[step.name] = made
         self.report.event("Container", step.name, "Recreated", done=True)
 
-    async def _make(self, step: CreateContainer, name: str, inherited: tuple[tuple[str, str], ...]) -> str:
+    async def stop_old(self, step: CreateContainer) -> None:
+        """What is replaced."""
+        service = self.project.services[step.service]
+        if service.pre_stop:
+            await run_hooks(self.engine, self.report, step.replaces, step.replaced_name, service.pre_stop, service)
+        await self.stopping.halt(step.replaces, step.service)
+
+    async def make(self, step: CreateContainer, name: str, inherited: tuple[tuple[str, str], ...]) -> str:
         service = self.project.services[step.service]
         sharing = {other: ids[min(ids)] for other, ids in self.by_service.items() if ids}
         instance = Instance(
@@ -193,7 +201,7 @@ class Converging:
         self.by_service.setdefault(step.service, {})[step.number] = id
         return id
 
-    async def _anonymous_volumes(self, step: CreateContainer) -> tuple[tuple[str, str], ...]:
+    async def anonymous_volumes(self, step: CreateContainer) -> tuple[tuple[str, str], ...]:
         """(volume, target) of the old container's volumes that have no name in the project."""
         service = self.project.services[step.service]
         named = {v.target for v in service.volumes if v.source}
@@ -204,7 +212,7 @@ class Converging:
         found = [m for m in document.get("Mounts") or () if m.get("Type") == "volume" and m.get("Destination") not in named]
         return tuple((m["Name"], m["Destination"]) for m in found)
 
-    async def _start(self, step: StartContainer) -> None:
+    async def start(self, step: StartContainer) -> None:
         service = self.project.services[step.service]
         id = step.id or self.ids[step.name]
         if self.before_start:
@@ -247,7 +255,7 @@ class Converging:
         self.report.event("Container", name, "Healthy", done=True)
 
     @staticmethod
-    async def _ignoring_missing(call: Awaitable[object]) -> None:
+    async def ignoring_missing(call: Awaitable[object]) -> None:
         try:
             await call
         except ApiError as error:

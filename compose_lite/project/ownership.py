@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from compose_lite import ids
 from compose_lite.errors import ProjectError
 from compose_lite.project.observe import Seen
-from compose_lite.project.plan import CreateContainer, Plan, RemoveContainer, StopContainer
+from compose_lite.project.plan import Plan, RemoveContainer, StopContainer
 from compose_lite.spec.models.project import Project, place
 
 Real = Callable[[str], str | None]
@@ -35,7 +35,7 @@ def touched(plan: Plan, containers: Iterable[Seen]) -> list[Seen]:
     """What the plan stops, removes or replaces."""
     steps = [planned.step for planned in plan.steps]
     found = {step.id for step in steps if isinstance(step, StopContainer | RemoveContainer)}
-    found |= {step.replaces for step in steps if isinstance(step, CreateContainer)}
+    found |= {step.replaces for step in plan.creations()}
     return [container for container in containers if container.id in found]
 
 

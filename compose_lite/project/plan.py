@@ -114,6 +114,25 @@ class AwaitCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollout:
+    """Running containers of a service are replaced, so many at a time (`deploy.update_config`). Seconds."""
+
+    service: str
+    replacements: tuple[CreateContainer, ...]
+    order: str = "stop-first"
+    parallelism: int = 1
+    delay: float = 0.0
+    monitor: float = 0.0
+    failure_action: str = "pause"
+    max_failure_ratio: float = 0.0
+
+    def __str__(self) -> str:
+        names = ", ".join(one.name for one in self.replacements)
+        many = "all" if self.parallelism < 1 else str(self.parallelism)
+        return f"replace containers {names}, {many} at a time, {self.order}: {self.replacements[0].because}"
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """Nothing to do: it is as wanted."""
 
@@ -135,6 +154,7 @@ Step = (
     | RemoveContainer
     | StartContainer
     | AwaitCondition
+    | Rollout
     | Keep
 )
 
@@ -163,6 +183,16 @@ class Plan:
             after = f"  [after {', '.join(f'#{n}' for n in planned.after)}]" if planned.after else ""
             lines.append(f"#{number} {planned.step}{after}")
         return "\n".join(lines) + ("\n" if lines else "")
+
+    def creations(self) -> list[CreateContainer]:
+        """Of all containers, those of a rollout too."""
+        found: list[CreateContainer] = []
+        for planned in self.steps:
+            if isinstance(planned.step, CreateContainer):
+                found.append(planned.step)
+            elif isinstance(planned.step, Rollout):
+                found += planned.step.replacements
+        return found
 
     @property
     def changes(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compose_lite import ids
@@ -25,6 +25,7 @@ from compose_lite.project.plan import (
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
+    Rollout,
     StartContainer,
     StopContainer,
 )
@@ -99,12 +100,24 @@ def view(project: Project, snapshot: Snapshot, plan: Plan, facts: Facts) -> View
         *(Entry("run", "provider", name, name) for name in facts.providers),
         *_networks(project, snapshot, steps),
         *_volumes(project, snapshot, steps),
-        *_containers(project, snapshot, steps, facts),
+        *_containers(
+            project, snapshot, [*steps, *(one for step in steps if isinstance(step, Rollout) for one in step.replacements)], facts
+        ),
     ]
     kept = tuple(step.name for step in steps if isinstance(step, Keep))
     asks = (f"volume {name} is not as the file says: `up` asks before it makes it anew, since its data goes" for name in facts.diverged)
+    entries = [_rolled(entry, steps) for entry in entries]
     restarted = {e.name for e in entries}
     return View(project.name, tuple(entries), tuple(n for n in kept if n not in restarted), (*plan.warnings, *asks))
+
+
+def _rolled(entry: Entry, steps: Sequence[object]) -> Entry:
+    """How it is replaced, where the file says so."""
+    for step in steps:
+        if isinstance(step, Rollout) and any(one.name == entry.name for one in step.replacements):
+            many = "all at once" if step.parallelism < 1 else f"{step.parallelism} at a time"
+            return replace(entry, notes=(*entry.notes, f"replaced {many}, {step.order}; on a failure: {step.failure_action}"))
+    return entry
 
 
 def _of_image(project: Project, snapshot: Snapshot, image: str) -> tuple[str, ...]:

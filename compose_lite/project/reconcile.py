@@ -25,6 +25,7 @@ from compose_lite.project.plan import (
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
+    Rollout,
     StartContainer,
     StopContainer,
 )
@@ -66,6 +67,8 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
         return plan
     created: dict[str, list[int]] = {}  # service -> its create steps
     instances: dict[str, list[tuple[str, str, bool]]] = {}  # service -> (name, id if kept, running)
+    rolled: dict[str, list[CreateContainer]] = {}  # service -> what is replaced a few at a time
+    shared = {other for name in chosen for other in _shares(project.services[name])}
     replaced: set[str] = set()
     for name in chosen:
         service = project.services[name]
@@ -74,14 +77,15 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
         outside = [f"shares with {other}, which is recreated" for other in _shares(service) if other in replaced or created.get(other)]
         outside += [f"network {project.networks[key].name} is recreated" for key in service.networks if key in moved]
         restarts = any(d.restart and o in replaced for o, d in needs(service).items())
+        rolling = rolled.setdefault(name, []) if _rolls(service, wishes) and name not in shared and not outside else None
         created[name], instances[name] = _containers(
-            project, service, left, wishes, plan, [*ground, *_flat(created, _shares(service))], outside, restarts
+            project, service, left, wishes, plan, [*ground, *_flat(created, _shares(service))], outside, restarts, rolling
         )
         steps = [plan.steps[n - 1].step for n in created[name]]
-        if any(isinstance(step, CreateContainer) and step.replaces for step in steps):
+        if rolling or any(isinstance(step, CreateContainer) and step.replaces for step in steps):
             replaced.add(name)
     if wishes.start:
-        _starts(project, chosen, created, instances, replaced, plan)
+        _starts(project, chosen, created, instances, replaced, rolled, plan)
     return plan
 
 
@@ -269,10 +273,12 @@ def _containers(
     ground: list[int],
     outside: Sequence[str],
     restarts: bool,
+    rolling: list[CreateContainer] | None,
 ) -> tuple[list[int], list[tuple[str, str, bool]]]:
     """Create, recreate, keep and remove steps of one service; (their numbers, the instances that will be there).
 
-    outside: reasons to recreate all of them that lie outside of the service.
+    outside: reasons to recreate all of them that lie outside of the service. rolling: takes the replacements of running
+    containers, whose step comes later; None when they are made like all others.
     """
     seen = snapshot.of(service.name)
     wanted = wishes.scale.get(service.name, service.replicas)
@@ -294,7 +300,12 @@ def _containers(
         because = _difference(container, project, service, snapshot, wishes, outside)
         if because:
             name = container_name(project, service, container.number)
-            steps.append(plan.add(CreateContainer(service.name, container.number, name, container.id, container.name, because), ground))
+            new = CreateContainer(service.name, container.number, name, container.id, container.name, because)
+            if rolling is not None and container.state == "running":
+                rolling.append(new)
+                there.append((name, "", True))
+                continue
+            steps.append(plan.add(new, ground))
             there.append((name, "", False))
         else:
             there.append((container.name, container.id, container.running))
@@ -356,6 +367,7 @@ def _starts(
     created: Mapping[str, list[int]],
     instances: Mapping[str, list[tuple[str, str, bool]]],
     replaced: set[str],
+    rolled: Mapping[str, list[CreateContainer]],
     plan: Plan,
 ) -> None:
     """Start steps behind every create step (nothing starts while something cannot even be made) and their conditions."""
@@ -366,13 +378,17 @@ def _starts(
             continue
         service, waits = project.services[name], []
         pending = [i for i in instances[name] if not i[2]]
+        rolling = rolled.get(name) or []
+        fresh = {one.name for one in rolling}
         restarted = [o for o, d in needs(service).items() if d.restart and o in replaced and name not in replaced]
         for container_name_, id_, running in instances[name]:
-            if running and restarted:
-                stop = plan.add(StopContainer(id_, container_name_, name, f"{restarted[0]} is recreated"), _flat(created, restarted))
+            if running and restarted and container_name_ not in fresh:
+                replacing = [n for other in restarted if rolled.get(other) for n in started.get(other, ())]
+                because = f"{restarted[0]} is recreated"
+                stop = plan.add(StopContainer(id_, container_name_, name, because), [*_flat(created, restarted), *replacing])
                 pending.append((container_name_, id_, False))
                 waits.append(stop)
-        if pending:
+        if pending or rolling:
             for other, dependency in needs(service).items():
                 if other not in instances:
                     continue
@@ -383,3 +399,33 @@ def _starts(
                     step = AwaitCondition(name, other, dependency.condition, dependency.required, names)
                     waits.append(plan.add(step, [*barrier, *started.get(other, [])]))
         started[name] = [plan.add(StartContainer(name, n, i), [*barrier, *waits]) for n, i, _ in pending]
+        if rolling:
+            started[name].append(plan.add(_rollout(project, service, rolling, plan), [*barrier, *waits, *started[name]]))
+
+
+def _rolls(service: Service, wishes: Wishes) -> bool:
+    """Whether running containers are replaced a few at a time: only where the file says how."""
+    return wishes.start and service.deploy is not None and service.deploy.update_config is not None
+
+
+def _rollout(project: Project, service: Service, replacements: Sequence[CreateContainer], plan: Plan) -> Rollout:
+    assert service.deploy and service.deploy.update_config
+    wish = service.deploy.update_config
+    order = wish.order or "stop-first"
+    fixed = any(port.published and "-" not in port.published for port in service.ports)
+    if order == "start-first" and (fixed or any(n and n.ipv4_address for n in service.networks.values())):
+        where = place(project, ("services", service.name, "deploy", "update_config"))
+        plan.warnings.append(
+            f"{where}: service {service.name!r} is replaced stop-first, as its fixed port or address cannot belong to two containers"
+        )
+        order = "stop-first"
+    return Rollout(
+        service.name,
+        tuple(replacements),
+        order,
+        1 if wish.parallelism is None else wish.parallelism,
+        wish.delay / 10**9,
+        wish.monitor / 10**9,
+        wish.failure_action or "pause",
+        wish.max_failure_ratio,
+    )

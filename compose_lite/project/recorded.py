@@ -20,9 +20,8 @@ from compose_lite.spec.models.service import changed
 async def known_configurations(engine: DockerEngine, project: Project, snapshot: Snapshot, plan: Plan) -> dict[str, Known]:
     """By container id, for those whose configuration changed."""
     found = {}
-    for planned in plan.steps:
-        step = planned.step
-        if isinstance(step, CreateContainer) and step.because == "configuration changed":
+    for step in plan.creations():
+        if step.because == "configuration changed":
             found[step.replaces] = await _known(engine, project, snapshot, step)
     return found
 

@@ -20,6 +20,7 @@ from compose_lite.project.plan import (
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
+    Rollout,
     StartContainer,
     StopContainer,
 )
@@ -64,6 +65,8 @@ def told(step: object) -> tuple[str, str, str] | None:
         case AwaitCondition():
             condition = step.condition.removeprefix("service_").replace("_", " ")
             return step.service, step.service, f"wait for {step.needed}: {condition}"
+        case Rollout():
+            return step.service, step.service, f"replace {len(step.replacements)}"
         case Keep():
             return None
     return "", type(step).__name__, "work"

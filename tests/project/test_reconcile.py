@@ -22,13 +22,14 @@ from compose_lite.project.plan import (
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
+    Rollout,
     StartContainer,
     StopContainer,
 )
 from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile, sharing_of
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.resources import Network, Volume
-from compose_lite.spec.models.service import Dependency, Provider, Service, VolumeMount, changed
+from compose_lite.spec.models.service import Dependency, Deploy, PortConfig, Provider, Service, UpdateConfig, VolumeMount, changed
 
 
 def service(name: str, *needs: str, networks: tuple[str, ...] = ("default",), volumes: tuple[str, ...] = (), **more: Any) -> Service:
@@ -69,6 +70,13 @@ def applied(project: Project, before: Snapshot, plan: Plan) -> Snapshot:
                 names[name] = f"{name}#{number}"
                 sharing = sharing_of(Snapshot(tuple(containers.values())))
                 containers[names[name]] = seen(project.services[who], index, names[name], "created", networks, project, sharing)
+            case Rollout():
+                for one in planned.step.replacements:
+                    del containers[one.replaces]
+                    sharing = sharing_of(Snapshot(tuple(containers.values())))
+                    who, new = project.services[one.service], f"{one.name}#{number}"
+                    containers[new] = seen(who, one.number, new, "running", networks, project, sharing)
+                    names[one.name] = new
             case StopContainer(id):
                 containers[id] = with_state(containers[id], "exited")
             case RemoveContainer(id):
@@ -113,6 +121,39 @@ def test_a_first_up_makes_all_before_it_starts_anything() -> None:
         "#6 start container p-web-1  [after #3, #4, #5]\n"
     )
     assert not up(project(service("web", "db"), service("db", volumes=("d",)), volumes={"d": Volume(name="p_d")}), after)[0].changes
+
+
+def test_update_config_replaces_running_containers_a_few_at_a_time() -> None:
+    def web(value: str, **update: Any) -> Service:
+        deploy = Deploy(replicas=3, update_config=UpdateConfig(**update))
+        return service("web", environment={"A": value}, deploy=deploy)
+
+    api = changed(service("api"), depends_on={"web": Dependency(restart=True)})
+    _, before = up(project(web("1"), api))
+    wanted = project(web("2", parallelism=2, order="start-first", failure_action="rollback", delay="2s"), api)
+    plan, after = up(wanted, before)
+    assert str(plan) == (
+        "#1 replace containers p-web-1, p-web-2, p-web-3, 2 at a time, start-first: configuration changed\n"
+        "#2 stop container p-api-1: web is recreated  [after #1]\n"
+        "#3 start container p-api-1  [after #1, #2]\n"
+    )
+    rollout = plan.steps[0].step
+    assert isinstance(rollout, Rollout)
+    assert (rollout.delay, rollout.failure_action) == (2.0, "rollback")
+    assert not up(wanted, after)[0].changes
+    stopped = Snapshot(tuple(with_state(c, "exited") for c in before.containers), before.networks)
+    assert "replace" not in str(up(wanted, stopped)[0])
+
+
+def test_a_fixed_port_cannot_belong_to_two_containers() -> None:
+    def web(value: str) -> Service:
+        deploy = Deploy(update_config=UpdateConfig(order="start-first"))
+        return service("web", environment={"A": value}, deploy=deploy, ports=[PortConfig(target=80, published="80")])
+
+    _, before = up(project(web("1")))
+    plan, _ = up(project(web("2")), before)
+    assert "stop-first" in str(plan)
+    assert plan.warnings
 
 
 def test_conditions_are_waited_for() -> None:
