@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compose_lite.errors import Place, SpecError
+from compose_lite.spec.document import LARGEST
 from compose_lite.spec.envfiles import parsed
 from compose_lite.spec.remote import is_elsewhere
 
@@ -163,11 +164,16 @@ def with_env_files(environ: Mapping[str, str], files: tuple[str, ...], warn: War
 def read_text(file: str) -> str | None:
     """The file's text, None when there is none. Raises SpecError when it cannot be read."""
     try:
-        return Path(file).read_text(encoding="utf-8", errors="surrogateescape")
+        with open(file, "rb") as source:
+            content = source.read(LARGEST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SpecError("file-unreadable", f"failed to read {file}: {error.strerror}", place=Place(file)) from None
+    if len(content) > LARGEST:
+        says = f"{file} is larger than {LARGEST >> 20} MiB: that is no file of variables or labels"
+        raise SpecError("file-too-large", says, place=Place(file), remedy="Name another file.")
+    return content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def follow_link(path: str) -> str:

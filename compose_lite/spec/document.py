@@ -33,6 +33,10 @@ LIMIT = 400_000
 """So many values a document may have before aliases are no longer followed (the smaller bound of go-yaml)."""
 
 
+LARGEST = 32 << 20
+"""Bytes that a file may have: no text of people's is that long, and reading takes ten times as much memory."""
+
+
 class Map(dict[str, Any]):
     """A mapping of the file. marks: key -> (mark of the key, mark of the value); derived keys may have none."""
 
@@ -118,6 +122,9 @@ class _Named:
 
 def parse(file: str, content: bytes) -> list[Document]:
     """The documents of a file. Raises SpecError with the place of what is wrong."""
+    if len(content) > LARGEST:
+        says = f"{file} is larger than {LARGEST >> 20} MiB: that is no Compose file"
+        raise SpecError("file-too-large", says, place=Place(file), remedy="Put large texts into files of their own (configs, env_file).")
     documents: list[Document] = []
     node: Node | None = None
     tags = b"!reset" in content or b"!override" in content

@@ -9,14 +9,13 @@ import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from compose_lite.errors import Place, SpecError
 from compose_lite.ids import normalize_project_name
 from compose_lite.spec import check, discover, envfiles, interpolate, merge, normalize, remote, reuse, schema, select, shortforms
 from compose_lite.spec.bind import bind
-from compose_lite.spec.document import Document, Map, clone, parse, place_of, take_out
+from compose_lite.spec.document import LARGEST, Document, Map, clone, parse, place_of, take_out
 from compose_lite.spec.document import Path as TreePath
 from compose_lite.spec.models.project import Project
 
@@ -158,9 +157,10 @@ class _Reading:
         """The documents of a file. Each reader gets trees of its own."""
         if file == "-":
             self.stdin = self.options.stdin() if self.stdin is None else self.stdin
-            return parse("-", self.stdin.encode())
+            return parse("-", self.stdin.encode("utf-8", "surrogateescape"))
         try:
-            content = Path(file).read_bytes()
+            with open(file, "rb") as source:  # may be a pipe or a device, which has no size and perhaps no end
+                content = source.read(LARGEST + 1)
         except OSError as error:
             words = (error.strerror or str(error)).lower()
             raise SpecError("file-missing", f"open {file}: {words}", place=place) from None

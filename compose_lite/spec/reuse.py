@@ -176,7 +176,7 @@ def import_resources(imported: Mapping[str, Any], tree: Map) -> None:
         if not isinstance(source, Map):
             continue
         own = tree.get(section)
-        if own is not None and not isinstance(own, Map):
+        if section in tree and not isinstance(own, Map) and (own is not None or section == "services"):
             raise SpecError("schema", f"{section}: must be a mapping", place=place_of(tree, (section,)))
         if own is None:
             tree[section] = Map()

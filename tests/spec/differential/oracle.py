@@ -31,13 +31,18 @@ def cast(document: Document) -> Document:
         kind = kind_at(path)
         if isinstance(value, str) and kind in CAST and value in KINDS[kind][0] and not ".".join(path).startswith(NOT_CAST):
             owner[steps[-1]] = CAST[kind](value)
+    if isinstance(found.get("include"), list):  # of its entries, too, only what is known is looked at
+        found["include"] = [{k: v for k, v in one.items() if k in KNOWN} if isinstance(one, dict) else one for one in found["include"]]
+    elif "include" in found and found["include"] is None:
+        del found["include"]
     services = found.get("services")
     for one in services.values() if isinstance(services, dict) else ():
-        if isinstance(one, dict) and isinstance(one.get("extends"), dict) and isinstance(one["extends"].get("service"), str):
+        extends = one.get("extends") if isinstance(one, dict) else None
+        if isinstance(extends, dict) and isinstance(extends.get("service"), str):
             one["extends"] = "base"  # it is gone when the schema is asked; nobody looks at its other keys
         if isinstance(one, dict) and one.get("extends") == "base":
-            for key in [key for key in one if one[key] is None]:
-                del one[key]  # merged into the base's
+            for key in [key for key in ("image", "environment") if key in one and one[key] is None]:
+                del one[key]  # the base has it
     for path, steps in list(spots(found)):
         if ".".join(path) in ONCE and isinstance(at(found, steps), list):
             items = at(found, steps)
@@ -45,6 +50,7 @@ def cast(document: Document) -> Document:
     return found
 
 
+KNOWN = ("path", "env_file", "project_directory")
 ONCE = frozenset(
     {"networks.*.labels"}
     | {f"services.*.build.{key}" for key in ("args", "additional_contexts", "tags", "labels")}
@@ -267,7 +273,7 @@ def limits(document: Document) -> bool:
             ("mem_reservation", "reservations", "memory"),
             ("pids_limit", "limits", "pids"),
         ):
-            if part in resources and size(one.get(own)) and size(one[own]) != size(resources[part].get(other)):
+            if part in resources and size(one.get(own), own) and size(one[own], own) != size(resources[part].get(other), own):
                 return True
     return False
 
@@ -275,8 +281,9 @@ def limits(document: Document) -> bool:
 _SIZES = {"64m": 64 << 20, "1gb": 1 << 30, "1.5k": 1536, "2KiB": 2048, "1 MB": 1 << 20}
 
 
-def size(value: Any) -> float:
-    return float(_SIZES[value] if value in _SIZES else number(value))
+def size(value: Any, attribute: str) -> float:
+    found = float(_SIZES[value] if value in _SIZES else number(value))
+    return found if attribute == "cpus" else int(found)
 
 
 def watch_without_target(document: Document) -> bool:
@@ -328,8 +335,15 @@ def replaced_entry(document: Document, steps: tuple[Any, ...]) -> bool:
     return paths[index] in paths[index + 1 :]
 
 
+def wrong_base_file(document: Document) -> bool:
+    """On which the reference crashes."""
+    files = [one.get("file") for one in values(document, "services.*.extends") if isinstance(one, dict)]
+    return any(file is not None and not isinstance(file, str) for file in files)
+
+
 RULES: dict[str, Callable[[Document], bool]] = {
-    "nothing in it": lambda document: not document,
+    "extends.file is no text": wrong_base_file,
+    "nothing in it": lambda document: not document.keys() - {"version"},
     "a text that means nothing": bad_text,
     "a service without image, build or provider": no_source,
     "unknown base": unknown_base,

@@ -46,7 +46,7 @@ KINDS: dict[str, Texts] = {
     "model": (("m",), ("zz",)),
     "platform": (("linux/amd64", "linux/arm64"), ()),
     "include": (("other.yaml",), ("gone.yaml",)),
-    "test-head": (("CMD", "NONE"), ("x", "cmd")),
+    "test-head": (("CMD", "NONE", "x", "cmd"), ()),
     "path": (("./x", "/y"), ("",)),
     "name": (("p", "some-name"), ()),
     "variable-name": (("IS_SET", "NOT_SET"), ()),
