@@ -12,6 +12,8 @@ WORKING_DIR, CONFIG_FILES = LABEL + "project.working_dir", LABEL + "project.conf
 ENVIRONMENT_FILE, VERSION, REPLACE = LABEL + "project.environment_file", LABEL + "version", LABEL + "replace"
 CONFIGURATION = "x-compose-lite.configuration"
 """Key of a create document: the Compose configuration of the service. Our engine keeps it, others do not read it."""
+HOOK = LABEL + "hook"
+"""Of a container that runs a step of `pre_start`."""
 NETWORK, VOLUME = LABEL + "network", LABEL + "volume"
 
 CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")

@@ -23,6 +23,7 @@ from compose_lite.project import planview
 from compose_lite.project.containerspec import port_bindings
 from compose_lite.project.converge import Converging
 from compose_lite.project.images import ensure_images
+from compose_lite.project.languagemodels import provided_models, runner
 from compose_lite.project.observe import Seen, Snapshot, containers_of, observe
 from compose_lite.project.ownership import foreign, refusal, touched
 from compose_lite.project.plan import CreateContainer, Keep, Plan, StartContainer
@@ -62,7 +63,7 @@ class Upping:
     async def view(self, *, start: bool = True) -> planview.View:
         """What `converge` would do. Asks only."""
         engine = await self.context.engine()
-        refuse_models(self.project)
+        runner(self.project, self.context.environ)
         heard = _Images()
         images = await self._images(engine, heard)
         snapshot = await observe(engine, self.project)
@@ -92,7 +93,7 @@ class Upping:
     async def converge(self, *, start: bool, view: LogView | None = None) -> Converging:
         """Images, providers, ports, plan, deeds."""
         o, engine = self.options, await self.context.engine()
-        refuse_models(self.project)
+        runner(self.project, self.context.environ)
         began, listening = time.monotonic(), Listening(self.report)
         images = await self._images(engine, listening)
         self.timing.images = listening.spans
@@ -101,6 +102,7 @@ class Upping:
         if any(s.provider is not None for s in self.project.services.values()):
             names = with_dependencies(self.project, self.chosen())
             self.project = await provided(self.project, [n for n in names if n in self.chosen()], self.report, self.context.environ)
+        self.project = await provided_models(self.project, self.report, self.context.environ)
         snapshot = await observe(engine, self.project)
         await self.check_external(engine, self.chosen())
         wishes = self.wishes(images, start=start, recreate_volumes=self._may_recreate_volumes(snapshot))
@@ -273,15 +275,6 @@ class _Images(Silent):
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         if kind == "Image":
             self.acts[name] = {"Pulling": "pull", "Building": "build"}[status]
-
-
-def refuse_models(project: Project) -> None:
-    """Language models need a program of Docker's that runs them."""
-    users = [s.name for s in project.services.values() if s.models]
-    if users:
-        where = place(project, ("services", users[0], "models"))
-        says = f"service {users[0]!r} uses models, which need the Docker Model Runner"
-        raise ProjectError("models", says, place=where, remedy="Run the model as a service, and give its address in `environment`.")
 
 
 async def _must_exist(call: Any, kind: str, name: str, project: Project, path: tuple[str, ...]) -> None:

@@ -5,9 +5,6 @@ Each step runs as soon as the steps it comes after are done. The first failure c
 
 from __future__ import annotations
 
-import base64
-import io
-import tarfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +16,9 @@ import anyio
 from compose_lite.api.protocol import Engine
 from compose_lite.errors import ApiError, ProjectError
 from compose_lite.ids import short
-from compose_lite.project.containerspec import InjectedFile, Instance, create_body, injected_files
+from compose_lite.project.containerspec import Instance, create_body, injected_files
+from compose_lite.project.initsteps import run_steps, steps_of
+from compose_lite.project.injecting import inject
 from compose_lite.project.observe import Snapshot
 from compose_lite.project.plan import (
     AwaitCondition,
@@ -28,6 +27,7 @@ from compose_lite.project.plan import (
     CreateVolume,
     Keep,
     Plan,
+    PreStart,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
@@ -130,6 +130,9 @@ class Converging:
                 await self.start(step)
             case AwaitCondition():
                 await self._await(step)
+            case PreStart():
+                id = step.id or self.ids[step.name]
+                await self.pre_start(step.service, step.name, id, per_replica=False)
             case Rollout():
                 await Rolling(self, step).run()
             case Keep(_, name):
@@ -182,17 +185,7 @@ class Converging:
 
     async def make(self, step: CreateContainer, name: str, inherited: tuple[tuple[str, str], ...]) -> str:
         service = self.project.services[step.service]
-        sharing = {other: ids[min(ids)] for other, ids in self.by_service.items() if ids}
-        instance = Instance(
-            self.project,
-            service,
-            step.number,
-            step.name,
-            self.images.get(step.service, ""),
-            sharing,
-            inherited,
-            read=lambda path: (Path(self.project.working_dir) / path).read_text(),
-        )
+        instance = self._instance(step.service, step.number, step.name, inherited)
         answer = await self.engine.create_container(name, create_body(instance), platform=service.platform or None)
         for warning in answer.get("Warnings") or ():
             self.report.warn(f"{step.name}: {warning}")
@@ -200,6 +193,23 @@ class Converging:
         await inject(self.engine, id, injected_files(instance))
         self.by_service.setdefault(step.service, {})[step.number] = id
         return id
+
+    def _instance(self, service: str, number: int, name: str, inherited: tuple[tuple[str, str], ...] = ()) -> Instance:
+        return Instance(
+            self.project,
+            self.project.services[service],
+            number,
+            name,
+            self.images.get(service, ""),
+            {other: ids[min(ids)] for other, ids in self.by_service.items() if ids},
+            inherited,
+            read=lambda path: (Path(self.project.working_dir) / path).read_text(),
+        )
+
+    async def pre_start(self, service: str, name: str, id: str, *, per_replica: bool) -> None:
+        """The steps of that kind, with the mounts of this container."""
+        if steps_of(self.project.services[service], per_replica=per_replica):
+            await run_steps(self.engine, self.report, self._instance(service, 0, name), id, per_replica=per_replica)
 
     async def anonymous_volumes(self, step: CreateContainer) -> tuple[tuple[str, str], ...]:
         """(volume, target) of the old container's volumes that have no name in the project."""
@@ -215,6 +225,7 @@ class Converging:
     async def start(self, step: StartContainer) -> None:
         service = self.project.services[step.service]
         id = step.id or self.ids[step.name]
+        await self.pre_start(step.service, step.name, id, per_replica=True)
         if self.before_start:
             await self.before_start(step.service, id)
         told = Silent() if self.before_start else self.report  # attached: the output itself tells of the start
@@ -270,35 +281,3 @@ class Converging:
         except ApiError as error:
             if error.http_status != 409:
                 raise
-
-
-async def inject(engine: Engine, id: str, files: list[InjectedFile]) -> None:
-    """Configs and secrets that are no mounts: kept in memory by our own engine, on another one put into the created container."""
-    if not files:
-        return
-    contents = [Path(file.source).read_bytes() if file.source else file.content.encode() for file in files]
-    wishes = [
-        {"Path": file.path, "Content": base64.b64encode(content).decode(), "Uid": file.uid, "Gid": file.gid, "Mode": file.mode}
-        for file, content in zip(files, contents, strict=True)
-    ]
-    try:
-        await engine.extension("PUT", f"containers/{id}/files", body={"Files": wishes})
-        return
-    except ApiError as error:
-        if error.code != "engine-foreign":
-            raise
-    for file, content in zip(files, contents, strict=True):
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            entry = tarfile.TarInfo(file.path.lstrip("/"))
-            entry.size, entry.mode, entry.mtime = len(content), file.mode, int(time.time())
-            entry.uid, entry.gid = (_number(file, owner) for owner in (file.uid, file.gid))
-            tar.addfile(entry, io.BytesIO(content))
-        await engine.archive_put(id, "/", archive.getvalue(), copy_uid_gid=bool(file.uid or file.gid))
-
-
-def _number(file: InjectedFile, owner: str) -> int:
-    if owner and not owner.isdigit():
-        says = f"{file.path} is to belong to {owner!r}, but this engine takes numbers only"
-        raise ProjectError("file-owner", says, remedy="Give `uid` and `gid` as numbers, or use compose-lite's own engine.")
-    return int(owner or 0)

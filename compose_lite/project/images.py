@@ -17,7 +17,7 @@ from compose_lite.errors import ApiError, ProjectError
 from compose_lite.project.builds import BuildWishes, build_images
 from compose_lite.project.report import Report, Silent
 from compose_lite.spec.models.project import Project, place
-from compose_lite.spec.models.service import Service
+from compose_lite.spec.models.service import Service, changed
 from compose_lite.units import parse_duration
 
 Document = dict[str, Any]
@@ -94,6 +94,10 @@ async def ensure_images(
     import time
 
     wanted = {s.image_name(project.name): s for s in services if s.provider is None}
+    for service in list(wanted.values()):  # steps of pre_start may have images of their own
+        for step in service.pre_start:
+            if step.image and step.image not in wanted:
+                wanted[step.image] = changed(service, image=step.image, build=None)
     present: dict[str, Document | None] = {}
 
     async def look(image: str) -> None:
@@ -122,7 +126,7 @@ async def ensure_images(
     async with anyio.create_task_group() as group:
         for need in needs:
             if need.act == "pull":
-                group.start_soon(pull_image, engine, project, everybody[need.service], pulling, present[need.image] is not None)
+                group.start_soon(pull_image, engine, project, wanted[need.image], pulling, present[need.image] is not None)
     await build_images(engine, project, [everybody[n.service] for n in needs if n.act == "build"], building, wishes)
     touched = [n.image for n in needs if n.act != "nothing"]
     for image in touched:

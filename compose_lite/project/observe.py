@@ -37,7 +37,12 @@ class Seen:
 
     @property
     def oneoff(self) -> bool:
-        return self.labels.get(ids.ONEOFF) == "True"
+        """Not one of the service's own containers: of a `run`, or a step of its pre_start."""
+        return self.labels.get(ids.ONEOFF) == "True" or self.hook
+
+    @property
+    def hook(self) -> bool:
+        return ids.HOOK in self.labels
 
     @property
     def running(self) -> bool:

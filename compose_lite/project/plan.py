@@ -100,6 +100,18 @@ class StartContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class PreStart:
+    """The service's steps of `pre_start` that run once, with the mounts of this container of it."""
+
+    service: str
+    name: str
+    id: str = ""
+
+    def __str__(self) -> str:
+        return f"run pre_start of {self.service}"
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitCondition:
     """Waits until all containers of `needed` fulfil the condition, for the sake of `service`."""
 
@@ -154,6 +166,7 @@ Step = (
     | RemoveContainer
     | StartContainer
     | AwaitCondition
+    | PreStart
     | Rollout
     | Keep
 )

@@ -22,6 +22,7 @@ from compose_lite.project.plan import (
     CreateVolume,
     Keep,
     Plan,
+    PreStart,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
@@ -185,6 +186,7 @@ def _containers(project: Project, snapshot: Snapshot, steps: Sequence[object], f
             old = step.replaces or (by_name[step.name].id if step.name in by_name else "")
             made |= {step.name, *([seen[old].name] if old else [])}
             yield _recreated(project, seen[old], step, by_name, facts) if old else Entry("create", "container", step.name, step.service)
+    yield from (Entry("run", "pre_start", step.service, step.service) for step in steps if isinstance(step, PreStart))
     for id, step in removed.items():
         if step.name not in made:
             yield Entry("remove", "container", step.name, step.service, step.because, notes=_lost(seen[id]))

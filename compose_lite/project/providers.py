@@ -63,13 +63,17 @@ def words(project: str, service: Service, action: str, metadata: Mapping[str, An
 def program(service: Service, environ: Mapping[str, str]) -> str | None:
     """A docker plugin `docker-TYPE`, else TYPE on the PATH or as a path."""
     assert service.provider
-    kind = service.provider.type
+    return plugin(service.provider.type, environ) or shutil.which(service.provider.type, path=environ.get("PATH"))
+
+
+def plugin(kind: str, environ: Mapping[str, str]) -> str | None:
+    """The file `docker-KIND` in one of Docker's folders for them."""
     own = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or "/") / ".docker") / "cli-plugins"
     for folder in (str(own), *_PLUGIN_FOLDERS):
         found = f"{folder}/docker-{kind}"
         if "/" not in kind and os.access(found, os.X_OK):
             return found
-    return shutil.which(kind, path=environ.get("PATH"))
+    return None
 
 
 def with_variables(project: Project, provider: str, variables: Mapping[str, str]) -> Project:

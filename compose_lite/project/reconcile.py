@@ -22,6 +22,7 @@ from compose_lite.project.plan import (
     CreateVolume,
     Keep,
     Plan,
+    PreStart,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
@@ -250,7 +251,7 @@ def _stopped_and_removed(plan: Plan, container: Seen, because: str) -> int:
 
 def _orphans(project: Project, snapshot: Snapshot, wishes: Wishes, plan: Plan) -> None:
     known = project.all_services()
-    orphans = [c for c in snapshot.containers if (c.state in ("exited", "dead") if c.oneoff else c.service not in known)]
+    orphans = [c for c in snapshot.containers if _is_orphan(c, known)]
     if not orphans or wishes.ignore_orphans:
         return
     if not wishes.remove_orphans:
@@ -262,6 +263,12 @@ def _orphans(project: Project, snapshot: Snapshot, wishes: Wishes, plan: Plan) -
         return
     for container in orphans:
         _stopped_and_removed(plan, container, "orphan")
+
+
+def _is_orphan(container: Seen, known: Mapping[str, Service]) -> bool:
+    if container.oneoff:
+        return container.state in ("exited", "dead") and not container.hook
+    return container.service not in known
 
 
 def _containers(
@@ -398,6 +405,8 @@ def _starts(
                 else:
                     step = AwaitCondition(name, other, dependency.condition, dependency.required, names)
                     waits.append(plan.add(step, [*barrier, *started.get(other, [])]))
+        if pending and len(pending) == len(instances[name]) and any(not step.per_replica for step in service.pre_start):
+            waits.append(plan.add(PreStart(name, pending[0][0], pending[0][1]), [*barrier, *waits]))
         started[name] = [plan.add(StartContainer(name, n, i), [*barrier, *waits]) for n, i, _ in pending]
         if rolling:
             started[name].append(plan.add(_rollout(project, service, rolling, plan), [*barrier, *waits, *started[name]]))

@@ -9,6 +9,7 @@ from compose_lite.errors import ApiError
 from compose_lite.project.confighash import configuration
 from compose_lite.project.containerspec import Instance, create_body
 from compose_lite.project.difference import comparable, shown_by
+from compose_lite.project.languagemodels import variable_names, with_models
 from compose_lite.project.observe import Document, Snapshot
 from compose_lite.project.plan import CreateContainer, Plan
 from compose_lite.project.planview import Known
@@ -55,12 +56,16 @@ async def _kept(engine: DockerEngine, id: str) -> Document | None:
 
 async def with_recorded_variables(engine: DockerEngine, project: Project, snapshot: Snapshot) -> Project:
     """The project as if every provider had set what it set last time: a plan runs none, and what they set counts."""
+    project = with_models(project, "")
     made = {}
     for name, service in project.services.items():
         prefixes = tuple(f"{o.upper()}_" for o in service.depends_on if o in project.services and project.services[o].provider is not None)
         containers = snapshot.of(name)
-        if prefixes and containers:
+        names = {variable_names(key, wish)[1] for key, wish in service.models.items()}
+        if (prefixes or names) and containers:
             environment = (await engine.container(containers[0].id))["Config"].get("Env") or ()
-            set_before = dict(e.split("=", 1) for e in environment if e.startswith(prefixes) and "=" in e)
-            made[name] = changed(service, environment={**set_before, **service.environment})
+            before = dict(e.split("=", 1) for e in environment if "=" in e)
+            names |= {key for key in before if prefixes and key.startswith(prefixes) and key not in service.environment}
+            provided = {key: value for key, value in before.items() if key in names}
+            made[name] = changed(service, environment={**service.environment, **provided})
     return project.model_copy(update={"services": {**project.services, **made}}) if made else project

@@ -38,6 +38,8 @@ class Rolling:
     work: Converging
     step: Rollout
     swaps: list[Swap] = field(default_factory=list)
+    _once: anyio.Lock = field(default_factory=anyio.Lock)
+    _prepared: bool = False
 
     async def run(self) -> None:
         """Raises ProjectError when too many of the new ones failed and the file does not say `continue`."""
@@ -66,15 +68,19 @@ class Rolling:
         temporary = f"{short(step.replaces)}_{step.name}"
         await work.ignoring_missing(work.engine.remove(temporary, force=True))
         swap.made = await work.make(step, temporary, kept)
-        if self.step.order == "stop-first":
-            await self._end_old(swap)
         try:
+            async with self._once:
+                if not self._prepared:
+                    await work.pre_start(step.service, step.name, swap.made, per_replica=False)
+                    self._prepared = True
+            if self.step.order == "stop-first":
+                await self._end_old(swap)
             await work.start(StartContainer(step.service, step.name, swap.made))
             await self._prove(swap)
         except (ApiError, ProjectError) as error:
             swap.error = error
             work.report.event("Container", step.name, "Error", failed=True)
-            if self.step.order == "start-first":  # nothing was lost: the old one runs
+            if not swap.old_name:  # nothing was lost: the old one runs
                 await self._drop_new(swap)
             return
         if self.step.order == "start-first":

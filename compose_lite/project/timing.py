@@ -17,6 +17,7 @@ from compose_lite.project.plan import (
     CreateNetwork,
     CreateVolume,
     Keep,
+    PreStart,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
@@ -65,6 +66,8 @@ def told(step: object) -> tuple[str, str, str] | None:
         case AwaitCondition():
             condition = step.condition.removeprefix("service_").replace("_", " ")
             return step.service, step.service, f"wait for {step.needed}: {condition}"
+        case PreStart():
+            return step.service, step.service, "pre_start"
         case Rollout():
             return step.service, step.service, f"replace {len(step.replacements)}"
         case Keep():

@@ -29,7 +29,7 @@ from compose_lite.project.plan import (
 from compose_lite.project.reconcile import Wishes, diverged_volumes, reconcile, sharing_of
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.resources import Network, Volume
-from compose_lite.spec.models.service import Dependency, Deploy, PortConfig, Provider, Service, UpdateConfig, VolumeMount, changed
+from compose_lite.spec.models.service import Dependency, Deploy, InitStep, PortConfig, Provider, Service, UpdateConfig, VolumeMount, changed
 
 
 def service(name: str, *needs: str, networks: tuple[str, ...] = ("default",), volumes: tuple[str, ...] = (), **more: Any) -> Service:
@@ -143,6 +143,17 @@ def test_update_config_replaces_running_containers_a_few_at_a_time() -> None:
     assert not up(wanted, after)[0].changes
     stopped = Snapshot(tuple(with_state(c, "exited") for c in before.containers), before.networks)
     assert "replace" not in str(up(wanted, stopped)[0])
+
+
+def test_pre_start_runs_once_and_not_while_the_service_runs() -> None:
+    wanted = project(service("web", pre_start=[InitStep(command=["a"])], scale=2))
+    plan, after = up(wanted)
+    assert "#4 run pre_start of web  [after #2, #3]\n#5 start container p-web-1  [after #2, #3, #4]" in str(plan)
+    assert "pre_start" not in str(up(wanted, after)[0])
+    assert "pre_start" not in str(up(wanted, after, scale={"web": 3})[0])
+    stopped = Snapshot(tuple(with_state(c, "exited") for c in after.containers), after.networks)
+    assert "pre_start" in str(up(wanted, stopped)[0])
+    assert "pre_start" not in str(up(project(service("web", pre_start=[InitStep(command=["a"], per_replica=True)])))[0])
 
 
 def test_a_fixed_port_cannot_belong_to_two_containers() -> None:

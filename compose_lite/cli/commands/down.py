@@ -41,7 +41,7 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
         return
     engine, report = await context.engine(), progress(context)
     orphans = remove_orphans or context.environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true")
-    mine = await containers_of(engine, name, oneoff=None if orphans else False)
+    mine = [c for c in await containers_of(engine, name, oneoff=None) if orphans or not c.oneoff or c.hook]
     if project is not None:
         mine = [c for c in mine if c.service in project.services or (orphans and c.service not in project.all_services())]
     if services:

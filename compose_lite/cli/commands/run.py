@@ -19,8 +19,8 @@ from compose_lite.cli.upping import Upping, pull_policy
 from compose_lite.errors import ApiError, ProjectError, nearest
 from compose_lite.graph.services import needs
 from compose_lite.project.containerspec import Instance, create_body, injected_files
-from compose_lite.project.converge import inject
 from compose_lite.project.images import ensure_images
+from compose_lite.project.injecting import inject
 from compose_lite.project.observe import containers_of
 from compose_lite.project.plan import AwaitCondition
 from compose_lite.spec.dotenv import parse

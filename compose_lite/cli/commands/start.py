@@ -14,7 +14,7 @@ from compose_lite.errors import ProjectError
 from compose_lite.graph.services import needs, start_levels, with_dependencies
 from compose_lite.project.converge import Converging
 from compose_lite.project.observe import Seen, Snapshot, containers_of
-from compose_lite.project.plan import AwaitCondition, StartContainer
+from compose_lite.project.plan import AwaitCondition, PreStart, StartContainer
 from compose_lite.project.waiting import ready
 from compose_lite.spec.models.project import Project
 
@@ -79,6 +79,8 @@ async def _start_service(work: Converging, name: str, by_service: dict[str, list
         names = tuple(c.name for c in by_service.get(other, ()))
         if names and dependency.condition != "service_started":
             await work.perform(AwaitCondition(name, other, dependency.condition, dependency.required, names))
+    if asleep and len(asleep) == len(by_service[name]) and any(not step.per_replica for step in service.pre_start):
+        await work.perform(PreStart(name, asleep[0].name, asleep[0].id))
     async with anyio.create_task_group() as group:
         for container in asleep:
             group.start_soon(work.perform, StartContainer(name, container.name, container.id))
