@@ -19,11 +19,13 @@ from compose_lite.cli.logview import LogView
 from compose_lite.cli.progress import Plain
 from compose_lite.cli.timed import FORMS
 from compose_lite.cli.upping import Upping
-from compose_lite.errors import ApiError, ProjectError, nearest
+from compose_lite.errors import ApiError, Error, ProjectError, nearest
 from compose_lite.graph.services import stop_levels
 from compose_lite.project.observe import Seen, containers_of, project_filter
 from compose_lite.project.stopping import Stopping
 from compose_lite.spec.models.project import Project
+
+LAST_WORDS = 0.3  # seconds for the output of what ended, when the rest failed to start
 
 
 @dataclass(slots=True)
@@ -58,6 +60,10 @@ class Foreground:
                     await self._stopped.wait()
                 else:
                     await self._attached(bool(o.get("abort_on_container_exit") or code_from), bool(o.get("abort_on_container_failure")))
+            except (Error, BaseExceptionGroup):
+                with anyio.move_on_after(LAST_WORDS):  # what ended has said why
+                    await self.view.until_all_ended()
+                raise
             finally:
                 group.cancel_scope.cancel()
         if code_from:
@@ -157,7 +163,7 @@ def shown(upping: Upping) -> list[str]:
 async def stop_services(engine: DockerEngine, project: Project, names: Sequence[str], report: Plain, timeout: int | None) -> None:
     """Dependents first, each level side by side."""
     running = await containers_of(engine, project.name, names, all=False)
-    stopping = Stopping(engine, report, project, timeout)
+    stopping = Stopping(engine, report, project, timeout, attached=True)
     for level in stop_levels(project):
         async with anyio.create_task_group() as group:
             for container in running:

@@ -37,7 +37,7 @@ from compose_lite.project.plan import (
 )
 from compose_lite.project.report import Report, Silent
 from compose_lite.project.rolling import Rolling
-from compose_lite.project.stopping import Stopping, run_hooks
+from compose_lite.project.stopping import Stopping, logged, run_hooks
 from compose_lite.project.waiting import ended_well, healthy
 from compose_lite.spec.models.project import Project
 
@@ -62,6 +62,7 @@ class Converging:
     by_service: dict[str, dict[int, str]] = field(default_factory=dict)  # service -> number -> container id
     gone: set[str] = field(default_factory=set)  # ids of removed containers
     stopping: Stopping = field(init=False)
+    said: dict[str, str] = field(default_factory=dict)  # container id -> output of its pre_start steps, for its log
     spans: list[tuple[object, tuple[int, ...]]] = field(default_factory=list)  # steps and the indices of those they come after
     times: dict[int, tuple[float, float]] = field(default_factory=dict)  # index -> when it began and ended (time.monotonic)
 
@@ -209,7 +210,8 @@ class Converging:
     async def pre_start(self, service: str, name: str, id: str, *, per_replica: bool) -> None:
         """The steps of that kind, with the mounts of this container."""
         if steps_of(self.project.services[service], per_replica=per_replica):
-            await run_steps(self.engine, self.report, self._instance(service, 0, name), id, per_replica=per_replica)
+            said = await run_steps(self.engine, self.report, self._instance(service, 0, name), id, per_replica=per_replica)
+            self.said[id] = self.said.get(id, "") + said
 
     async def anonymous_volumes(self, step: CreateContainer) -> tuple[tuple[str, str], ...]:
         """(volume, target) of the old container's volumes that have no name in the project."""
@@ -232,8 +234,10 @@ class Converging:
         told.event("Container", step.name, "Starting")
         await self.engine.start(id)
         self.started.add(id)
+        if self.said.get(id):
+            await logged(self.engine, id, self.said.pop(id))
         if service.post_start:
-            await run_hooks(self.engine, self.report, id, step.name, service.post_start, service)
+            await run_hooks(self.engine, self.report, id, step.name, service.post_start, service, attached=bool(self.before_start))
         told.event("Container", step.name, "Started", done=True)
 
     async def _await(self, step: AwaitCondition) -> None:

@@ -22,6 +22,7 @@ from compose_lite.spec.models.service import InitStep, Service
 
 Document = dict[str, Any]
 KIND = "pre_start"
+MOST_SAID = 1 << 16  # letters of output that go into the service's log
 TAIL = 10  # lines of a failed step's output in its error
 
 
@@ -54,8 +55,9 @@ def steps_of(service: Service, *, per_replica: bool) -> list[tuple[int, InitStep
     return [(index, step) for index, step in enumerate(service.pre_start) if step.per_replica == per_replica]
 
 
-async def run_steps(engine: Engine, report: Report, one: Instance, target: str, *, per_replica: bool) -> None:
-    """One after the other; raises ProjectError for the first that fails. one: what is started, for its networks and files."""
+async def run_steps(engine: Engine, report: Report, one: Instance, target: str, *, per_replica: bool) -> str:
+    """One after the other; their output. Raises ProjectError for the first that fails. one: what is started, its networks and files."""
+    said = ""
     steps = steps_of(one.service, per_replica=per_replica)
     for index, step in steps:
         name = f"{one.name}-{KIND}-{index}"
@@ -70,6 +72,7 @@ async def run_steps(engine: Engine, report: Report, one: Instance, target: str, 
             for _, data in some:
                 text = data.decode("utf-8", "replace")
                 report.output(name, text)
+                said = (said + text)[-MOST_SAID:]
                 tail = [*tail, *text.splitlines()][-TAIL:]
         code = int((await engine.wait(id))["StatusCode"])
         if code:
@@ -77,6 +80,7 @@ async def run_steps(engine: Engine, report: Report, one: Instance, target: str, 
             raise _failure(one, index, name, code, tail)
         await engine.remove(id, force=True, volumes=True)
         report.event("Container", name, "Exited", done=True)
+    return said
 
 
 async def _remove_stale(engine: Engine, one: Instance, name: str) -> None:

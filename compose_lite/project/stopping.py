@@ -26,12 +26,13 @@ SOON = 0.9  # seconds; a stop that took less did not use up its grace period (it
 
 @dataclass(slots=True)
 class Stopping:
-    """timeout: seconds of grace, None for the service's own. project: None when only its name is known."""
+    """timeout: seconds of grace, None for the service's own. project: None when only its name is known. attached: logs are shown."""
 
     engine: Engine
     report: Report
     project: Project | None = None
     timeout: int | None = None
+    attached: bool = False
     _told: set[str] = field(default_factory=set)  # services
 
     async def stop(self, id: str, name: str, service: str) -> None:
@@ -39,7 +40,7 @@ class Stopping:
         self.report.event("Container", name, "Stopping")
         if known is not None and known.pre_stop:
             with suppress(ApiError):
-                await run_hooks(self.engine, self.report, id, name, known.pre_stop, known)
+                await run_hooks(self.engine, self.report, id, name, known.pre_stop, known, attached=self.attached)
         await self.halt(id, service)
         self.report.event("Container", name, "Stopped", done=True)
 
@@ -119,13 +120,26 @@ def command_place(project: Project | None, service: str) -> Place | None:
     return place(project, ("services", service))
 
 
-async def run_hooks(engine: Engine, report: Report, id: str, name: str, hooks: list[Hook], service: Service) -> None:
+async def run_hooks(
+    engine: Engine, report: Report, id: str, name: str, hooks: list[Hook], service: Service, *, attached: bool = False
+) -> None:
     """post_start or pre_stop commands, one after the other; ProjectError when one fails."""
     for hook in hooks:
         exec_id = await engine.exec_create(id, hook_body(hook, service))
         async with await engine.exec_start(exec_id) as stream:
             async for _, data in stream.frames():
-                report.output(name, data.decode("utf-8", "replace"))
+                text = data.decode("utf-8", "replace")
+                if not await logged(engine, id, text) or not attached:  # attached: the log is shown
+                    report.output(name, text)
         code = (await engine.exec_inspect(exec_id))["ExitCode"]
         if code:
             raise ProjectError("hook-failed", f"{service.name} hook exited with status {code}", status=1)
+
+
+async def logged(engine: Engine, id: str, text: str) -> bool:
+    """Into the log of the running container, so that `logs` shows it too; another engine's logs take nothing."""
+    try:
+        await engine.extension("POST", f"containers/{id}/log", body={"Text": text})
+    except ApiError:
+        return False
+    return True

@@ -27,6 +27,7 @@ from compose_lite.linux import cgroups, pidfd, unix
 from compose_lite.runtime import messages
 from compose_lite.runtime.config import Launch
 
+NOTE = 10_000  # letters of a log line for a monitor that go in one message
 ZYGOTE_SOCKET = "zygote.sock"
 UNKNOWN = 255
 _ATTEMPTS, _RECONNECT_SECONDS = 5, 10.0
@@ -248,6 +249,11 @@ class Runtime:
             sock.close()
             raise
         return Attachment(sock)
+
+    async def note(self, id: str, stream: str, text: str) -> None:
+        """Lines of somebody else for the container's log; StartFailed of a monitor that is too old to know this."""
+        for start in range(0, len(text), NOTE):
+            await self._ask_monitor(id, {"op": "note", "stream": stream, "text": text[start : start + NOTE]})
 
     async def resize(self, id: str, rows: int, columns: int) -> None:
         """The window size of a container's terminal."""

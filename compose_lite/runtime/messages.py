@@ -3,7 +3,7 @@
     engine ──create, exec, spawn, connect──▶ zygote            SEQPACKET; the zygote's own socket is run/zygote.sock
     engine ◀──{"re": n, ...}── monitor, exec child, zygote     the answer comes on the same socket from whoever knows it
     engine ◀──{"exit": ...}── zygote                           an exec or a spawned process has ended
-    engine ──start, adopt, attach, resize──▶ monitor           SEQPACKET, <bundle>/ctl; after `attach` frames both ways
+    engine ──start, adopt, attach, resize, note──▶ monitor     SEQPACKET, <bundle>/ctl; after `attach` frames both ways
     engine ◀──exit notice── monitor or zygote                  DGRAM, the `notify` path of the launch; <bundle>/exit.json is written before
     monitor, exec child ──report──▶ zygote                     SEQPACKET pair: pids and descriptors to hold
     monitor ◀──▶ init                                          SEQPACKET pair, the hand-shake of container.py

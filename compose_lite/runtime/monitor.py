@@ -209,6 +209,9 @@ class Monitor:
             keep = self.born.keep
             answer = {"v": messages.VERSION, "state": "running" if self.started else "created", "keep": list(keep), "monitor": os.getpid()}
             self._answer(client, answer, list(keep.values()))
+        elif operation == "note":
+            self.log.note("stderr" if message.get("stream") == "stderr" else "stdout", str(message.get("text") or "").encode())
+            self._answer(client, {})
         elif operation == "resize":
             self._resize(message["rows"], message["columns"])
             self._answer(client, {})

@@ -12,6 +12,7 @@ from compose_lite.engine.calls.rooms import Rooms
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.server import Reply, Request
 from compose_lite.errors import EngineError
+from compose_lite.runtime.client import StartFailed
 
 Document = dict[str, Any]
 
@@ -70,6 +71,17 @@ async def facts(rooms: Rooms, request: Request) -> Document:
     if since is not None:
         await rooms.containers.changed_since(container, since, min(request.integer("wait", 20) or 0, 60))
     return documents.facts(rooms.containers, container)
+
+
+async def note(rooms: Rooms, request: Request) -> None:
+    """Lines for a running container's log, such as a hook's output."""
+    container, body = rooms.one(request), await request.json()
+    if not container.running:
+        raise EngineError(f"container {container.id} is not running", http_status=409)
+    try:
+        await rooms.containers.runtime.note(container.id, str(body.get("Stream") or "stdout"), str(body.get("Text") or ""))
+    except (StartFailed, OSError) as error:
+        raise EngineError(f"the log of container {container.id} takes no lines: {error}", http_status=409) from error
 
 
 async def put_files(rooms: Rooms, request: Request) -> None:
