@@ -44,7 +44,7 @@ class Engine:
 
     def run(self, *args: str, code: int | None = 0) -> str:
         process = self.start(*args)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         assert code is None or process.returncode == code, f"{args}: {process.returncode}\n{out}\n{err}"
         return out
 
@@ -98,6 +98,8 @@ class Engine:
         eventually(lambda: not any(alive(pid) for pid in pids))
 
     def close(self) -> None:
+        if not self.base.exists():
+            return  # closed already
         self.run("down", "-v", "-t", "0", code=None)
         for pid in [*self.processes(), *self.zygotes()]:
             if alive(pid):
