@@ -307,6 +307,14 @@ def broken_number(document: Document) -> bool:
     return any(isinstance(one, float) for pattern in ("expose", "group_add") for one in values(document, f"services.*.{pattern}.[]"))
 
 
+def negative_number(document: Document) -> bool:
+    for path, steps in spots(document):
+        value = at(document, steps)
+        if kind_at(path) in ("count", "no-text") and "ulimits" not in path and isinstance(value, int) and value < 0:
+            return True
+    return False
+
+
 def wrong_port_number(document: Document) -> bool:
     return any(
         isinstance(one, int | float) and (one != int(one) or not 1 <= one <= 65535) for one in values(document, "services.*.ports.[]")
@@ -366,5 +374,6 @@ RULES: dict[str, Callable[[Document], bool]] = {
     "mount form": mount_form,
     "broken number for a text": broken_number,
     "mounted twice": mounted_twice,
+    "negative number": negative_number,
     "port number": wrong_port_number,
 }
