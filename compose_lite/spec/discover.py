@@ -11,7 +11,6 @@ import os
 import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from compose_lite.errors import Place, SpecError
 from compose_lite.spec.document import LARGEST
@@ -101,7 +100,7 @@ def _from_variable(environ: Mapping[str, str], cwd: str) -> tuple[str, ...]:
     refuse_remote(tuple(words), None)
     found = tuple(word if word == "-" else absolute(word, cwd) for word in words)
     for file in found:
-        if file != "-" and not Path(file).exists():
+        if file != "-" and not os.path.exists(file):
             says = f"stat {file}: no such file or directory"
             raise SpecError("file-missing", says, remedy="COMPOSE_FILE names it.")
     return found
@@ -128,7 +127,7 @@ def _search(folder: str, warn: Warn) -> tuple[str, ...]:
 
 def _present(folder: str, names: tuple[str, ...]) -> list[str]:
     paths = [posixpath.join(folder, name) for name in names]
-    return [path for path in paths if Path(path).exists()]
+    return [path for path in paths if os.path.exists(path)]
 
 
 def _default(folder: str, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -144,17 +143,16 @@ def _default(folder: str, environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def default_env_file(folder: str) -> tuple[str, ...]:
     file = posixpath.join(folder, ".env")
-    return (file,) if Path(file).is_file() else ()
+    return (file,) if os.path.isfile(file) else ()
 
 
 def with_env_files(environ: Mapping[str, str], files: tuple[str, ...], warn: Warn, place: Place | None = None) -> dict[str, str]:
     """The environment and what the files add to it; a later file wins over an earlier one, the environment over both."""
     found: dict[str, str] = {}
     for file in files:
-        path = Path(file)
-        if not path.exists():
+        if not os.path.exists(file):
             raise SpecError("env-file-missing", f"couldn't find env file: {file}", place=place)
-        if path.is_dir():
+        if os.path.isdir(file):
             raise SpecError("env-file", f"{file} is a directory", place=place, remedy="Name a file in it.")
         known = {**found, **environ}
         found = parsed(read_text(file) or "", file, "", known.get, found, warn, place)
@@ -168,8 +166,9 @@ def read_text(file: str) -> str | None:
             content = source.read(LARGEST + 1)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise SpecError("file-unreadable", f"failed to read {file}: {error.strerror}", place=Place(file)) from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        says = f"failed to read {file}: {getattr(error, 'strerror', error)}"
+        raise SpecError("file-unreadable", says, place=Place(file)) from None
     if len(content) > LARGEST:
         says = f"{file} is larger than {LARGEST >> 20} MiB: that is no file of variables or labels"
         raise SpecError("file-too-large", says, place=Place(file), remedy="Name another file.")
@@ -182,6 +181,6 @@ def follow_link(path: str) -> str:
     parts = path.strip("/").split("/")
     for index, part in enumerate(parts):
         at = posixpath.join(at, part)
-        if Path(at).is_symlink():
+        if os.path.islink(at):
             return posixpath.join(os.path.realpath(at), *parts[index + 1 :])
     return path

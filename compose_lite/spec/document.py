@@ -422,7 +422,10 @@ def _tagged(node: Node) -> Any:
     if wanted == "str":
         return text
     if wanted == "binary":
-        return base64.b64decode(text).decode("utf-8", "replace")
+        try:
+            return base64.b64decode(text).decode("utf-8", "replace")
+        except ValueError:
+            raise _Refused(node, f"{text[:40]!r} is no base64") from None
     raise _Refused(node, f"cannot decode {text!r} as a !!{wanted}")
 
 

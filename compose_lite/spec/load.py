@@ -161,8 +161,8 @@ class _Reading:
         try:
             with open(file, "rb") as source:  # may be a pipe or a device, which has no size and perhaps no end
                 content = source.read(LARGEST + 1)
-        except OSError as error:
-            words = (error.strerror or str(error)).lower()
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            words = (getattr(error, "strerror", None) or str(error)).lower()
             raise SpecError("file-missing", f"open {file}: {words}", place=place) from None
         return parse(file, content)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 REASONS: dict[str, frozenset[str]] = {
     "a running engine with containers, networks or builds of its own": frozenset(
         {
+            "model-failed",
+            "pre-start-failed",
+            "models",
             "archive-broken",
             "archive-link",
             "bad-filter",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import random
 import re
@@ -160,7 +161,7 @@ def _reshaped(rng: random.Random, value: Any, theirs: Any) -> Any:
     """The value with one part of it, somewhere, changed: dropped, replaced, renamed, doubled, or by one of another file."""
     steps = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
     if not steps or rng.random() < 0.1:
-        return rng.choice((rng.choice(VALUES), [value], {"a": value}, theirs))
+        return copy.deepcopy(rng.choice((rng.choice(VALUES), [value], {"a": value}, theirs)))
     step = rng.choice(steps)
     move = rng.random()
     if move < 0.05:
