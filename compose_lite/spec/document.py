@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import yaml
@@ -152,17 +153,17 @@ def parse(file: str, content: bytes) -> list[Document]:
 
 
 DEPTH = 200
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_STEPS = bytes.maketrans(b"[{]}", bytes((1, 1, 2, 2)))
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _INDENTED = re.compile(rb"(?m)^[ \t?:-]{100}")
 
 
 def _bound_depth(file: str, content: bytes) -> None:
     """Refuses nesting that the composer, recursive and in C, would not survive. Events alone cost no stack."""
-    depth = deepest = 0
+    deepest = 0
     if content.count(b"[") + content.count(b"{") > DEPTH:
-        for bracket in _BRACKETS.findall(content):
-            depth += 1 if bracket in b"[{" else -1
-            deepest = max(deepest, depth)
+        brackets = content.translate(_STEPS, _NO_BRACKETS)
+        deepest = max(accumulate(map((0, 1, -1).__getitem__, brackets)))
     if deepest <= DEPTH and not _INDENTED.search(content):
         return
     parser = _Parser(_Named(file, content))

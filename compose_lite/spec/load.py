@@ -111,12 +111,15 @@ def load_model(options: LoadOptions) -> LoadedModel:
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """Thousands of small values are made, none in cycles: looking for garbage meanwhile would cost a third of the time."""
-    enabled = gc.isenabled()
+    enabled, frozen = gc.isenabled(), gc.get_freeze_count()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            gc.freeze()  # what was made counts as old now, else all of it would be looked at at once
+            if not frozen:
+                gc.unfreeze()
             gc.enable()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
@@ -23,6 +23,10 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, protected_namespaces=())
     shown_when_zero: ClassVar[frozenset[str]] = frozenset()
     """Fields that are written out whenever they are set, be it to 0, "" or []."""
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Itself: nobody changes it. A field's default is copied for each value that is made."""
+        return self
 
     @property
     def extensions(self) -> dict[str, Any]:
