@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from compose_lite.errors import Place, SpecError
 from compose_lite.spec.document import LARGEST
 from compose_lite.spec.envfiles import parsed
-from compose_lite.spec.remote import is_elsewhere
+from compose_lite.spec.remote import parse
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = ("compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml")
 Warn = Callable[[str], None]
+Local = Callable[[str, str, Place | None], str]
+"""(name of a file, folder, place) -> its absolute path; a file from elsewhere is fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """files: absolute (or `-`). folder: the project directory. given_env_files: as written on the command line.
 
-    read_env_files: those that the environment comes from, the strongest first.
+    read_env_files: those that the environment comes from, the strongest first. name: the project's, if nobody gives it one.
     """
 
     files: tuple[str, ...]
@@ -34,6 +37,7 @@ class Source:
     environ: Mapping[str, str]
     given_env_files: tuple[str, ...]
     read_env_files: tuple[str, ...] = ()
+    name: str = ""
 
     def profiles(self, given: tuple[str, ...]) -> tuple[str, ...]:
         """Those given, else those of COMPOSE_PROFILES."""
@@ -47,17 +51,20 @@ def discover(
     environ: Mapping[str, str],
     cwd: str,
     warn: Warn,
+    local: Local,
 ) -> Source:
     """Raises SpecError when there is no Compose file, or a file that was named is not there."""
-    refuse_remote(files, None)
     given = env_files or tuple(word for word in environ.get("COMPOSE_ENV_FILES", "").split(",") if word)
     own = absolute(directory, cwd) if directory else None
     known: dict[str, str] = {"PWD": cwd, **environ} if "PWD" not in environ else dict(environ)
-    chosen = tuple(file if file == "-" else absolute(file, cwd) for file in files)
+    named = files
+    chosen = tuple(file if file == "-" else local(file, cwd, None) for file in files)
     for_env = tuple(absolute(file, cwd) for file in given)
     first = for_env or _default(own or _folder_of(chosen, cwd), environ)
     known = with_env_files(known, first, warn)
-    chosen = chosen or _from_variable(known, cwd) or _search(own or cwd, warn)
+    if not chosen:
+        named = _of_variable(known)
+        chosen = _from_variable(named, cwd, local) or _search(own or cwd, warn)
     if not chosen:
         says = "no configuration file provided: not found"
         remedy = f"Create {NAMES[0]} in {own or cwd} or a folder above, or name a file with -f."
@@ -65,18 +72,14 @@ def discover(
     folder = own or _folder_of(chosen, cwd)
     second = for_env or _default(folder, environ)
     known = with_env_files(known, second, warn)
-    return Source(chosen, folder, known, given, tuple(dict.fromkeys((*reversed(first), *reversed(second)))))
-
-
-def refuse_remote(files: tuple[str, ...], place: Place | None) -> None:
-    for file in files:
-        if is_elsewhere(file):
-            raise remote_refused(file, place)
+    elsewhere = parse(named[0]) if named and not own else None
+    name = elsewhere.name if elsewhere else posixpath.basename(folder)
+    return Source(chosen, folder, known, given, tuple(dict.fromkeys((*reversed(first), *reversed(second)))), name)
 
 
 def remote_refused(file: str, place: Place | None) -> SpecError:
-    says = f"{file}: a Compose file from elsewhere can be named here only as Git repository or oci:// in `include` or `extends`"
-    return SpecError("remote-file", says, place=place, remedy=f"Write `include: [{file}]` in a file of yours, or fetch it first.")
+    says = f"{file}: a Compose file from elsewhere is named as a Git repository or as oci:// artifact"
+    return SpecError("remote-file", says, place=place, remedy="Fetch it first, and name the local copy.")
 
 
 def absolute(path: str, folder: str) -> str:
@@ -92,13 +95,21 @@ def _folder_of(files: tuple[str, ...], cwd: str) -> str:
     return (posixpath.dirname(named) or "/") if named else cwd
 
 
-def _from_variable(environ: Mapping[str, str], cwd: str) -> tuple[str, ...]:
-    text = environ.get("COMPOSE_FILE")
+_REMOTE_OR_PATH = re.compile(r"(?:oci|https?|git|ssh)://.+?(?=:(?:\.{0,2}/|(?:oci|https?|git|ssh)://)|$)|[^:]+")
+
+
+def _of_variable(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The files of COMPOSE_FILE. Colons within `oci://host:5000/name:tag` separate nothing; what follows such a name begins with / or ."""
+    text, separator = environ.get("COMPOSE_FILE"), environ.get("COMPOSE_PATH_SEPARATOR")
     if text is None:
         return ()
-    words = text.split(environ.get("COMPOSE_PATH_SEPARATOR") or ":")
-    refuse_remote(tuple(words), None)
-    found = tuple(word if word == "-" else absolute(word, cwd) for word in words)
+    if not separator and "://" in text:
+        return tuple(_REMOTE_OR_PATH.findall(text))
+    return tuple(text.split(separator or ":"))
+
+
+def _from_variable(words: tuple[str, ...], cwd: str, local: Local) -> tuple[str, ...]:
+    found = tuple(word if word == "-" else local(word, cwd, None) for word in words)
     for file in found:
         if file != "-" and not os.path.exists(file):
             says = f"stat {file}: no such file or directory"

@@ -150,7 +150,7 @@ class _Reading:
     def find(self) -> discover.Source:
         """Finds the files and the environment."""
         o = self.options
-        source = discover.discover(o.files, o.project_directory, o.env_files, o.environ, o.cwd, self.warn)
+        source = discover.discover(o.files, o.project_directory, o.env_files, o.environ, o.cwd, self.warn, self.local)
         self.environ = dict(source.environ)
         return source
 
@@ -203,7 +203,7 @@ class _Reading:
             return given
         written = [d.value["name"] for file in documents for d in file if isinstance(d.value, Map) and d.value.get("name")]
         if not written:
-            return normalize_project_name(source.folder.rpartition("/")[2])
+            return normalize_project_name(source.name)
         name = str(written[-1])
         if self.options.interpolate:
             holder = Map({"name": name})

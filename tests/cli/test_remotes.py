@@ -213,3 +213,16 @@ def test_no_file_of_an_artifact_leaves_its_folder(name: str) -> None:
     notes = {"com.docker.compose.file": name, "com.docker.compose.extends": "true"}
     with pytest.raises(ImageError, match="wants to write a file"):
         place({}, {"mediaType": KIND, "annotations": notes}, b"")
+
+
+def test_the_project_itself_from_elsewhere(git: str, tmp_path: Path) -> None:
+    remotes = remote_files(tmp_path / "data")
+    for options in ({"files": (f"{git}#v1:db",)}, {"environ": {"COMPOSE_FILE": f"{git}#v1:db:./more.yaml"}}):
+        (tmp_path / "more.yaml").write_text("services: {web: {image: w}}")
+        project = load(LoadOptions(**{"environ": {}, "cwd": str(tmp_path), "fetch": remotes.fetch, **options})).project
+        assert project.name == "repo" and project.services["db"].image == "postgres:16"
+        assert project.working_dir.endswith("/db") and ("web" in project.services) is ("environ" in options)
+
+
+def remote_files(folder: Path) -> Remotes:
+    return Remotes(folder, dict(os.environ), True, None, print)

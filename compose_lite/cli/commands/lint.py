@@ -5,11 +5,14 @@ After a fix the project is loaded anew; were it another one, the files would be 
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, flag, option, options
+from compose_lite.disk import write_atomic
 from compose_lite.errors import Error, GraphError, SpecError, UsageError, nearest
 from compose_lite.lint.edits import edited
 from compose_lite.lint.finding import Edit, Finding
@@ -81,7 +84,7 @@ def _fixed(context: Context, ignore: Sequence[str], sources: dict[str, Source]) 
             same = False
         if not same:
             for file, content in before.items():
-                Path(file).write_bytes(content)
+                _replace(file, content)
             raise Error(
                 "lint-fix", "the fixes would change the project: the files are as before", remedy="Put right by hand what lint says."
             )
@@ -96,7 +99,17 @@ def _apply(edits: Sequence[Edit], before: dict[str, bytes]) -> None:
         text = content.decode("utf-8", "surrogateescape")
         new = edited(text, [edit for edit in edits if edit.file == file]).encode("utf-8", "surrogateescape")
         try:
-            Path(file).write_bytes(new)
+            _replace(file, new)
         except OSError as error:
             raise Error("config-output", f"{file}: cannot be written: {error.strerror}") from error
         before.setdefault(file, content)
+
+
+def _replace(file: str, content: bytes) -> None:
+    """The file is the old or the new one, whatever happens; its mode and owner stay, and a link to it stays one."""
+    target = Path(os.path.realpath(file))
+    was = target.stat()
+    write_atomic(target, content)
+    if (target.stat().st_uid, target.stat().st_gid) != (was.st_uid, was.st_gid):
+        os.chown(target, was.st_uid, was.st_gid)
+    target.chmod(stat.S_IMODE(was.st_mode))
