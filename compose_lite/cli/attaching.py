@@ -80,7 +80,7 @@ def start_status(error: ApiError) -> int:
     says = error.says.lower()
     if "executable file not found" in says or "no such file or directory" in says:
         return 127
-    return 126 if "permission denied" in says or "is a directory" in says or "not a directory" in says else 125
+    return 126 if "permission denied" in says or "is a directory" in says else 125
 
 
 async def attached(engine: DockerEngine, id: str, streams: set[str], *, tty: bool, removed: bool = False, proxied: bool = True) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ OPTIONS = (
     options("--add-host", help="Add a custom host-to-IP mapping (host:ip)"),
     options("--annotation", help="Add an annotation to the container"),
     options("-a", "--attach", help="Attach to STDIN, STDOUT or STDERR"),
+    option("--blkio-weight", type=int, default=0, help="Block IO (relative weight), between 10 and 1000"),
+    options("--blkio-weight-device", help="Block IO weight (relative device weight)"),
     options("--cap-add", help="Add Linux capabilities"),
     options("--cap-drop", help="Drop Linux capabilities"),
     option("--cgroup-parent", default="", help="Optional parent cgroup for the container"),
@@ -28,12 +31,18 @@ OPTIONS = (
     option("--cidfile", default="", help="Write the container ID to the file"),
     option("--cpu-period", type=int, default=0, help="Limit CPU CFS period"),
     option("--cpu-quota", type=int, default=0, help="Limit CPU CFS quota"),
+    option("--cpu-rt-period", type=int, default=0, help="Limit CPU real-time period in microseconds"),
+    option("--cpu-rt-runtime", type=int, default=0, help="Limit CPU real-time runtime in microseconds"),
     option("-c", "--cpu-shares", type=int, default=0, help="CPU shares (relative weight)"),
     option("--cpus", type=float, default=0.0, help="Number of CPUs"),
     option("--cpuset-cpus", default="", help="CPUs in which to allow execution (0-3, 0,1)"),
     option("--cpuset-mems", default="", help="MEMs in which to allow execution (0-3, 0,1)"),
     options("--device", help="Add a host device to the container"),
     options("--device-cgroup-rule", help="Add a rule to the cgroup allowed devices list"),
+    options("--device-read-bps", help="Limit read rate (bytes per second) from a device"),
+    options("--device-read-iops", help="Limit read rate (IO per second) from a device"),
+    options("--device-write-bps", help="Limit write rate (bytes per second) to a device"),
+    options("--device-write-iops", help="Limit write rate (IO per second) to a device"),
     options("--dns", help="Set custom DNS servers"),
     options("--dns-option", help="Set DNS options"),
     options("--dns-search", help="Set custom DNS search domains"),
@@ -42,6 +51,7 @@ OPTIONS = (
     options("-e", "--env", help="Set environment variables"),
     options("--env-file", help="Read in a file of environment variables"),
     options("--expose", help="Expose a port or a range of ports"),
+    option("--gpus", default="", help="GPU devices to add to the container ('all' to pass all GPUs)"),
     options("--group-add", help="Add additional groups to join"),
     option("--health-cmd", default="", help="Command to run to check health"),
     option("--health-interval", default="", help="Time between running the check"),
@@ -55,6 +65,7 @@ OPTIONS = (
     option("--ip", default="", help="IPv4 address (e.g., 172.30.100.104)"),
     option("--ip6", default="", help="IPv6 address (e.g., 2001:db8::33)"),
     option("--ipc", default="", help="IPC mode to use"),
+    option("--isolation", default="", help="Container isolation technology"),
     options("-l", "--label", help="Set meta data on a container"),
     options("--label-file", help="Read in a line delimited file of labels"),
     options("--link", help="Add link to another container"),
@@ -234,6 +245,12 @@ def _host(o: Mapping[str, Any], cwd: str) -> Document:
     host: Document = {
         "AutoRemove": o["rm"],
         "Annotations": nouns.pairs(o["annotation"]) or None,
+        "BlkioWeight": o["blkio_weight"] or None,
+        "BlkioWeightDevice": [_rate(word, "Weight") for word in o["blkio_weight_device"]] or None,
+        **{key: [_rate(word, "Rate") for word in o[name]] or None for key, name in _RATES.items()},
+        "CpuRealtimePeriod": o["cpu_rt_period"] or None,
+        "CpuRealtimeRuntime": o["cpu_rt_runtime"] or None,
+        "Isolation": o["isolation"] or None,
         "CapAdd": list(o["cap_add"]) or None,
         "CapDrop": list(o["cap_drop"]) or None,
         "CgroupParent": o["cgroup_parent"] or None,
@@ -245,7 +262,8 @@ def _host(o: Mapping[str, Any], cwd: str) -> Document:
         "NanoCpus": round(o["cpus"] * 10**9) or None,
         "CpusetCpus": o["cpuset_cpus"] or None,
         "CpusetMems": o["cpuset_mems"] or None,
-        "Devices": [_device(word) for word in o["device"]] or None,
+        "Devices": [_device(word) for word in o["device"] if not _CDI.fullmatch(word)] or None,
+        "DeviceRequests": [*_gpus(o["gpus"]), *({"Driver": "cdi", "DeviceIDs": [w]} for w in o["device"] if _CDI.fullmatch(w))] or None,
         "DeviceCgroupRules": list(o["device_cgroup_rule"]) or None,
         "Dns": list(o["dns"]) or None,
         "DnsOptions": list(o["dns_option"]) or None,
@@ -282,6 +300,48 @@ def _host(o: Mapping[str, Any], cwd: str) -> Document:
         "VolumesFrom": list(o["volumes_from"]) or None,
     }
     return {name: value for name, value in host.items() if value is not None}
+
+
+_RATES = {
+    "BlkioDeviceReadBps": "device_read_bps",
+    "BlkioDeviceReadIOps": "device_read_iops",
+    "BlkioDeviceWriteBps": "device_write_bps",
+    "BlkioDeviceWriteIOps": "device_write_iops",
+}
+_CDI = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*")
+
+
+def _rate(word: str, key: str) -> Document:
+    """`/dev/sda:1mb`"""
+    path, _, value = word.rpartition(":")
+    try:
+        return {"Path": path, key: units.parse_size(value)}
+    except ValueError:
+        raise refuse(word, "--blkio or --device rate", "a device's path and a number are expected") from None
+
+
+def _gpus(word: str) -> list[Document]:
+    """`all`, `2`, `device=0,1`, `count=1,capabilities=...`: as Docker's command reads it."""
+    if not word:
+        return []
+    request: Document = {"Driver": "", "Count": 0, "DeviceIDs": None, "Capabilities": [["gpu"]], "Options": {}}
+    if word == "all" or word.isdigit():
+        return [request | {"Count": -1 if word == "all" else int(word)}]
+    for part in next(csv.reader([word])):
+        key, equals, value = part.partition("=")
+        if key == "count":
+            request["Count"] = -1 if value == "all" else int(value) if value.isdigit() else 0
+        elif key == "device":
+            request["DeviceIDs"] = value.split(",")
+        elif key == "driver":
+            request["Driver"] = value
+        elif key == "capabilities":
+            request["Capabilities"] = [[*value.split(","), *(["gpu"] if "gpu" not in value.split(",") else [])]]
+        elif not equals and request["DeviceIDs"]:
+            request["DeviceIDs"].append(part)
+        else:
+            raise refuse(word, "--gpus", f"unexpected key '{key}'")
+    return [request]
 
 
 def _device(word: str) -> Document:

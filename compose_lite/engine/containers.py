@@ -57,6 +57,12 @@ class Containers(Runs):
                 except EngineError as error:
                     raise EngineError(error.says, http_status=400) from error
                 del kind
+        for link in host["Links"] or ():
+            name = link.partition(":")[0].removeprefix("/")
+            try:
+                self.find(name)
+            except EngineError as error:
+                raise EngineError(f"could not get container for {name}: {error.says}", http_status=400) from error
         container = Container(
             id,
             plain,

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from compose_lite.engine import ociconfig, restart
@@ -104,6 +105,7 @@ _HOST: Document = {
     "MaskedPaths": list(MASKED),
     "ReadonlyPaths": list(READONLY),
 }
+_LOG_OPTIONS = frozenset("max-size max-file compress labels labels-regex env env-regex tag mode max-buffer-size".split())
 _PORT = re.compile(r"\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)
 
 
@@ -245,6 +247,12 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int) -> tuple[Docume
         host[key] = ociconfig.capability_names(host[key]) if host.get(key) else host.get(key)
     if host["MemorySwappiness"] == -1:  # the docker program's way to say nothing
         host["MemorySwappiness"] = None
+    shares = host["CpuShares"]
+    if cgroup_version == 1 and shares and not 2 <= shares <= 262144:
+        says = "the minimum allowed cpu-shares is 2" if shares < 2 else "the maximum allowed cpu-shares is 262144"
+        raise EngineError(says, http_status=400)
+    if host["UTSMode"] == "host" and body.get("Hostname"):
+        raise EngineError("conflicting options: hostname and the UTS mode", http_status=400)
     warnings = check_host_config(host)
     return host, warnings
 
@@ -268,6 +276,9 @@ def check_host_config(host: Document) -> list[str]:
     if host["LogConfig"]["Type"] not in LOG_DRIVERS:
         kind = host["LogConfig"]["Type"]
         raise EngineError(f'error looking up logging plugin {kind}: plugin "{kind}" not found', http_status=400)
+    for name in host["LogConfig"]["Config"] if host["LogConfig"]["Type"] in ("json-file", "local") else ():
+        if name not in _LOG_OPTIONS:
+            raise EngineError(f"unknown log opt '{name}' for {host['LogConfig']['Type']} log driver", http_status=400)
     return [*_check_resources(host), *_check_modes(host)]
 
 
@@ -297,6 +308,8 @@ def _check_resources(host: Document) -> list[str]:
         raise EngineError("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)", http_status=400)
     if 0 < host["CpuQuota"] < 1000:
         raise EngineError("CPU cfs quota can not be less than 1ms (i.e. 1000)", http_status=400)
+    for key, what, kind in (("CpusetCpus", "CPUs", "cpu"), ("CpusetMems", "memory nodes", "node")):
+        _check_cpuset(host[key], what, kind)
     if host["BlkioWeight"] and not 10 <= host["BlkioWeight"] <= 1000:
         raise EngineError("Range of blkio weight is from 10 to 1000", http_status=400)
     if not -1000 <= host["OomScoreAdj"] <= 1000:
@@ -310,6 +323,34 @@ def _check_resources(host: Document) -> list[str]:
     if host["PidsLimit"] is not None and host["PidsLimit"] <= 0:
         host["PidsLimit"] = None
     return warnings
+
+
+def _check_cpuset(text: str, what: str, kind: str) -> None:
+    """That the machine has them."""
+    if not text:
+        return
+    wanted = _numbers(text)
+    if wanted is None:
+        raise EngineError(f"Invalid value {text} for cpuset {'cpus' if kind == 'cpu' else 'mems'}: invalid format: {text}", http_status=400)
+    try:
+        available = Path(f"/sys/devices/system/{kind}/online").read_text().strip()
+    except OSError:
+        available = "0"  # one memory node, of which the kernel does not speak
+    if not wanted <= (_numbers(available) or set()):
+        raise EngineError(f"Requested {what} are not available - requested {text}, available: {available}", http_status=400)
+
+
+def _numbers(text: str) -> set[int] | None:
+    """`0-3,7`: cpuset(7)'s list format; None when it is none."""
+    found: set[int] = set()
+    for part in text.split(","):
+        if not (match := re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part.strip())):
+            return None
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            return None
+        found.update(range(first, last + 1))
+    return found
 
 
 def _check_modes(host: Document) -> list[str]:

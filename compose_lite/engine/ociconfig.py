@@ -23,6 +23,7 @@ _LIMITS = "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS R
 BASE_RLIMITS = frozenset(_LIMITS.split())
 _NET_SYSCTLS = ("net.",)
 _IPC_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni")
+_BOOLEANS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False)
 _IPC_PREFIXES = ("fs.mqueue.", "kernel.shm_rmid_forced")
 
 
@@ -69,12 +70,14 @@ def oci_config(container: Container, around: Surroundings) -> tuple[Document, in
     base = _base_mounts(container, around, privileged)
     wished = {_clean(m["destination"]) for m in around.mounts}
     base = [mount for mount in base if mount["destination"] not in wished]
+    late = [mount for mount in base if "/etc" in wished and mount["destination"].startswith("/etc/")]  # they lie on what is mounted there
+    base = [mount for mount in base if mount not in late]
     config: Document = {
         "ociVersion": "1.2.0",
         "hostname": container.hostname,
         "process": process(container, around, bounding),
         "root": {"readonly": bool(host.get("ReadonlyRootfs"))},
-        "mounts": [*base, *sorted(around.mounts, key=lambda m: _clean(m["destination"]).count("/"))],
+        "mounts": [*base, *sorted([*around.mounts, *late], key=lambda m: _clean(m["destination"]).count("/"))],
         "annotations": dict(host.get("Annotations") or {}),
         "linux": {
             "namespaces": _namespaces(host, around),
@@ -171,24 +174,24 @@ class Security:
 def security_options(host: Mapping[str, Any]) -> Security:
     """`security_opt`, each entry `key=value` or `key:value`. Raises EngineError in Docker's words."""
     profile, privileges, apparmor, paths = "", False, "", False
-    for number, entry in enumerate(host.get("SecurityOpt") or (), 1):
+    for entry in host.get("SecurityOpt") or ():
         if entry in ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"):
             privileges = True
             continue
         cut = "=" if "=" in entry else ":"
         key, found, value = entry.partition(cut)
         if not found and entry != "disable":
-            raise EngineError(f'invalid --security-opt {number}: "{entry}"', http_status=400)
+            raise EngineError(f'invalid --security-opt 1: "{entry}"', http_status=400)
         if key == "seccomp":
             profile = value
-        elif key == "no-new-privileges":
-            privileges = value.lower() in ("true", "1")
+        elif key == "no-new-privileges" and value in _BOOLEANS:
+            privileges = _BOOLEANS[value]
         elif key == "apparmor":
             apparmor = value
         elif key == "systempaths":
             paths = value == "unconfined"
         elif key not in ("label", "writable-cgroups"):
-            raise EngineError(f'invalid --security-opt {number}: "{entry}"', http_status=400)
+            raise EngineError(f'invalid --security-opt 2: "{entry}"', http_status=400)
     return Security(profile, privileges, apparmor, paths)
 
 
@@ -331,7 +334,12 @@ def _sysctls(host: Mapping[str, Any]) -> dict[str, str]:
         is_ipc = name in _IPC_SYSCTLS or name.startswith(_IPC_PREFIXES)
         fine = (name.startswith(_NET_SYSCTLS) and own_network) or (is_ipc and own_ipc)
         if not fine and name not in ("kernel.domainname", "kernel.hostname"):
-            raise EngineError(f'sysctl "{name}" is not in a separate kernel namespace', http_status=400)
+            why = "is not in a separate kernel namespace"
+            if name.startswith(_NET_SYSCTLS):
+                why = "not allowed in host network namespace"
+            elif is_ipc:
+                why = "is not allowed in the hosts ipc namespace"
+            raise EngineError(f'sysctl "{name}" {why}', http_status=400)
     return {name: str(value) for name, value in (host.get("Sysctls") or {}).items()}
 
 

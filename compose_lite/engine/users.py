@@ -32,6 +32,8 @@ def resolve(user: str, group_add: Iterable[str], passwd: str, group: str) -> Use
     who = who or "0"
     groups = [fields for fields in _lines(group, 4) if fields[2].isdigit()]
     entry = _find(_lines(passwd, 7), who)
+    if entry is None and who.removeprefix("-").isdigit() and not _is_id(who):
+        raise EngineError("uids and gids must be in range 0-2147483647", http_status=400)
     if entry is None and not _is_id(who):
         raise EngineError(f"unable to find user {who}: no matching entries in passwd file", http_status=400)
     uid = int(entry[2]) if entry else int(who)

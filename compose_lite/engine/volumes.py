@@ -30,6 +30,11 @@ from compose_lite.units import parse_rfc3339, rfc3339
 Document = dict[str, Any]
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _ANONYMOUS = "com.docker.volume.anonymous"
+_TMPFS = re.compile(
+    r"(?:size|mode|uid|gid|nr_inodes|nr_blocks|mpol|huge)=.*|r?(?:ro|rw|no(?:suid|dev|exec|atime|diratime|relatime|strictatime|mand|symfollow|swap))"
+    r"|suid|dev|exec|sync|async|dirsync|atime|diratime|relatime|strictatime|mand|symfollow|defaults|remount|bind|rbind"
+    r"|r?(?:private|shared|slave|unbindable)"
+)
 _MODES = {"ro", "rw", "z", "Z", "nocopy", "consistent", "cached", "delegated", "rro"}
 _PROPAGATION = {"private", "rprivate", "shared", "rshared", "slave", "rslave"}
 FILTERS = frozenset(("dangling", "driver", "label", "label!", "name", "all", "until"))
@@ -174,6 +179,7 @@ class Volumes:
             _add(mine, self._mount(mount))
         points |= mine
         for path, options in (host.get("Tmpfs") or {}).items():
+            _check_tmpfs(options)
             points.setdefault(clean(path), {**_point("tmpfs", "", path), "x-options": options, "x-hidden": True})
         for path in (*(container.config.get("Volumes") or ()), *image_volumes):
             if clean(path) not in points:
@@ -221,6 +227,8 @@ class Volumes:
             raise EngineError(refuse + "invalid specification: destination can't be '/'", http_status=400)
         if kind == "bind":
             wishes = mount.get("BindOptions") or {}
+            if wishes.get("Propagation") and wishes["Propagation"] not in _PROPAGATION:
+                raise EngineError(refuse + f"invalid propagation mode: {wishes['Propagation']}", http_status=400)
             if not source.startswith("/"):
                 raise EngineError(refuse + f"invalid mount path: '{source}' mount path must be absolute", http_status=400)
             if not Path(source).exists() and not wishes.get("CreateMountpoint"):
@@ -278,6 +286,7 @@ class Volumes:
                     says = f'invalid mount config for type "bind": bind source path does not exist: {path}'
                     raise EngineError(says, http_status=400)
                 path.mkdir(parents=True, exist_ok=True)
+            check_propagation(str(path), point.get("Propagation") or "")
             return str(path)
         if point["Type"] != "volume":
             return ""
@@ -363,6 +372,29 @@ def _unmount(data: str) -> None:
             if error.errno == errno.EPERM and not os.path.ismount(data):
                 return
             raise EngineError(f"cannot unmount {data}: {(error.strerror or '').lower()}", http_status=409) from error
+
+
+def check_propagation(path: str, wish: str, mountinfo: str = "/proc/self/mountinfo") -> None:
+    """A shared or slave mount can only be had of a mount that is so itself. EngineError in Docker's words."""
+    if not wish.endswith(("shared", "slave")):
+        return
+    real, best, kinds = os.path.realpath(path), "", ""
+    with open(mountinfo) as table:
+        for line in table:
+            left = line.partition(" - ")[0].split()
+            point = left[4].encode().decode("unicode_escape")
+            if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+                best, kinds = point, " ".join(left[6:])
+    if wish.endswith("shared") and "shared:" not in kinds:
+        raise EngineError(f"path {path} is mounted on {best} but it is not a shared mount")
+    if wish.endswith("slave") and "shared:" not in kinds and "master:" not in kinds:
+        raise EngineError(f"path {path} is mounted on {best} but it is not a shared or slave mount")
+
+
+def _check_tmpfs(text: str) -> None:
+    for word in text.split(","):
+        if word and not _TMPFS.fullmatch(word):
+            raise EngineError(f'invalid tmpfs option "{word}"', http_status=400)
 
 
 def _add(points: dict[str, Document], point: Document) -> None:

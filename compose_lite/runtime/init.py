@@ -348,7 +348,7 @@ def _try_chdir(path: str) -> bool:
     except FileNotFoundError as error:
         raise StartError(127, f'chdir to cwd ("{path}") set in config.json failed: no such file or directory') from error
     except NotADirectoryError as error:
-        raise StartError(126, f"chdir to cwd ({path!r}) set in config.json failed: not a directory") from error
+        raise StartError(126, f"Cannot mkdir: {path} is not a directory") from error
 
 
 def _become_user(user: Mapping[str, Any]) -> None:

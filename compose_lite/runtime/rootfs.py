@@ -57,11 +57,14 @@ class Root:
         if entry.get("fd") is not None:
             self._attach(int(entry["fd"]), destination, options)
             return
-        target = self._target(destination, source if options.flags & mounts.BIND else None)
+        try:
+            target = self._target(destination, source if options.flags & mounts.BIND else None)
+        except NotADirectoryError as error:
+            raise _mount_error(source, destination, error) from error
         try:
             place = f"/proc/self/fd/{target}"
             found = os.readlink(place)
-            self._refuse_inside_proc(found)
+            self._refuse_inside_proc(found, str(source) if options.flags & mounts.BIND or kind == "tmpfs" else "")
             if kind in ("proc", "sysfs") and found != self.path + os.path.normpath(destination):
                 # a link of the image's would take it elsewhere, where a later mount could undo the masks
                 raise ValueError(f"filesystem {kind!r} must be mounted on an ordinary folder: {destination} is a link")
@@ -72,8 +75,7 @@ class Root:
             else:
                 _new_file_system(kind, str(source or kind), place, options)
         except OSError as error:
-            what = f'error mounting "{source}" to rootfs at "{destination}"'
-            raise OSError(error.errno, f"{what}: {os.strerror(error.errno or 0).lower()}") from error
+            raise _mount_error(source, destination, error) from error
         finally:
             os.close(target)
 
@@ -86,8 +88,10 @@ class Root:
             raise OSError(errno.ENOENT, f'error mounting "{bound}" to rootfs at "{destination}": no such file or directory') from None
         return openat2.make_folders(self.fd, destination)
 
-    def _refuse_inside_proc(self, found: str) -> None:
+    def _refuse_inside_proc(self, found: str, source: str = "") -> None:
         inside = found.removeprefix(self.path)
+        if inside == "/proc" and source and not os.path.exists(f"{source}/self/mountinfo"):
+            raise ValueError(f"{inside!r} cannot be mounted because it is not of type proc")
         if inside.startswith("/proc/") and inside not in _INSIDE_PROC:
             raise ValueError(f"{inside!r} cannot be mounted because it is inside /proc")
 
@@ -270,6 +274,14 @@ class Root:
         mounts.umount(".", mounts.DETACH)
         os.chdir("/")
         os.close(self.fd)
+
+
+def _mount_error(source: object, destination: str, error: OSError) -> OSError:
+    says = f'error mounting "{source}" to rootfs at "{destination}": {os.strerror(error.errno or 0).lower()}'
+    if error.errno == errno.ENOTDIR:
+        says += ": Are you trying to mount a directory onto a file (or vice-versa)?"
+        says += " Check if the specified host path exists and is the expected type"
+    return OSError(error.errno, says)
 
 
 def _bind_mapped(source: str, place: str, users: int) -> None:

@@ -132,7 +132,7 @@ def test_sysctls_of_namespaces_of_its_own_alone() -> None:
         "kernel.msgmax": "1",
     }
     for host in ({"Sysctls": {"vm.swappiness": "1"}}, {"Sysctls": {"net.x": "1"}, "NetworkMode": "host"}):
-        with pytest.raises(EngineError, match="is not in a separate kernel namespace"):
+        with pytest.raises(EngineError, match=r"not in a separate kernel namespace|not allowed in (host network|the hosts ipc) namespace"):
             config(host)
 
 
@@ -174,3 +174,29 @@ def test_swapped_ids_leave_the_others(disk: int, inside: int, other: int) -> Non
     assert (shown(disk), shown(inside)) == (inside, disk)
     if other not in (disk, inside):
         assert shown(other) == other
+
+
+def test_network_files_lie_on_what_is_mounted_on_etc() -> None:
+    made = container({"Tmpfs": {"/etc": ""}})
+    etc = {"Type": "tmpfs", "Destination": "/etc", "RW": True}
+    made_config, early = ociconfig.oci_config(made, around(mounts=[ociconfig.user_mount(etc, "")]))
+    places = [mount["destination"] for mount in made_config["mounts"]]
+    assert places[early:] == ["/etc", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"]
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ({"CpusetCpus": "0-x"}, "Invalid value 0-x for cpuset cpus: invalid format: 0-x"),
+        ({"CpusetCpus": "4000"}, "Requested CPUs are not available - requested 4000"),
+        ({"CpusetMems": "900"}, "Requested memory nodes are not available - requested 900"),
+        ({"SecurityOpt": ["no-new-privileges=maybe"]}, 'invalid --security-opt 2: "no-new-privileges=maybe"'),
+        ({"SecurityOpt": ["what"]}, 'invalid --security-opt 1: "what"'),
+        ({"LogConfig": {"Type": "json-file", "Config": {"foo": "1"}}}, "unknown log opt 'foo' for json-file log driver"),
+    ],
+)
+def test_refused_in_dockers_words(host: dict[str, Any], says: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        container(host)
+    assert caught.value.says.startswith(says)
+    assert caught.value.http_status == 400

@@ -27,10 +27,16 @@ def test_users(user: str, add: list[str], wanted: User) -> None:
     assert resolve(user, add, PASSWD, GROUP) == wanted
 
 
-@pytest.mark.parametrize(("user", "add"), [("nobody", []), ("app:nogroup", []), ("app", ["nogroup"]), ("-1", [])])
+@pytest.mark.parametrize(("user", "add"), [("nobody", []), ("app:nogroup", []), ("app", ["nogroup"])])
 def test_unknown_names(user: str, add: list[str]) -> None:
     with pytest.raises(EngineError, match=r"unable to find (user|group)"):
         resolve(user, add, PASSWD, GROUP)
+
+
+@pytest.mark.parametrize("user", ["-1", "2147483648", "99999999999"])
+def test_numbers_out_of_range(user: str) -> None:
+    with pytest.raises(EngineError, match="uids and gids must be in range 0-2147483647"):
+        resolve(user, [], PASSWD, GROUP)
 
 
 def test_a_file_of_a_layered_root_never_comes_from_outside(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from compose_lite.disk import Folders
 from compose_lite.engine.events import Bus
 from compose_lite.engine.record import Container
 from compose_lite.engine.store import Store
-from compose_lite.engine.volumes import Volumes, clean, copy_up, visible
+from compose_lite.engine.volumes import Volumes, check_propagation, clean, copy_up, visible
 from compose_lite.errors import EngineError
 from compose_lite.linux import mount
 from tests.engine.made import container
@@ -211,3 +211,22 @@ def test_a_filling_that_was_broken_off_is_done_again(volumes: Open, tmp_path: Pa
     assert Path(room.source(point, [str(layer)]), "one").read_text() == "whole"
     (root / "one").write_text("written since")
     assert Path(room.source(point, [str(layer)]), "one").read_text() == "written since"
+
+
+def test_a_mount_is_shared_only_where_its_source_is(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    lines = [
+        "20 1 8:1 / / rw shared:1 - ext4 /dev/x rw",
+        "21 20 8:2 / /a rw - ext4 /dev/y rw",
+        "22 20 8:3 / /b rw master:3 - ext4 /dev/z rw",
+    ]
+    table.write_text("\n".join(lines) + "\n")
+    for path, wish in (("/c", "rshared"), ("/c", "slave"), ("/b", "rslave"), ("/a", "rprivate"), ("/a", "")):
+        check_propagation(path, wish, str(table))
+    for path, wish, kind in (
+        ("/a/x", "rshared", "shared mount"),
+        ("/a", "slave", "shared or slave mount"),
+        ("/b", "shared", "shared mount"),
+    ):
+        with pytest.raises(EngineError, match=f"is mounted on {path[:2]} but it is not a {kind}"):
+            check_propagation(path, wish, str(table))

@@ -92,7 +92,8 @@ CASES: dict[str, dict[str, Any]] = {
 
 def launch(r: Rig, case: dict[str, Any], runtime: str) -> Launch:
     """What the engine would ask for, on the rig's busybox root."""
-    config = {"Hostname": "box", "Env": ["LONG=a b", f"OUTSIDE={' '.join(outside())}"], **case.get("config", {})}
+    shared = case.get("host", {}).get("UTSMode") == "host"
+    config = {"Hostname": "" if shared else "box", "Env": ["LONG=a b", f"OUTSIDE={' '.join(outside())}"], **case.get("config", {})}
     record = container(case.get("host"), Cmd=["sh", "-c", PROBE], **config)
     record.config["Env"].append("PATH=/bin")
     state = r.folder / "state"
