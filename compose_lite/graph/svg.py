@@ -1,13 +1,14 @@
 """A picture as an SVG drawing, self-contained and without a layout engine: columns of graph/layers.py. Pure.
 
-What needs is left of what it needs. Ports stand in the box; networks are coloured stripes with a legend; named volumes are
-boxes of their own in the last column. Colours follow the reader's light or dark setting.
+What needs is left of what it needs. Ports stand in the box; networks are coloured stripes with a legend; a volume of one
+service stands in its box, those of several are boxes of their own in the last column. Colours follow the reader's light or dark setting.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from compose_lite.graph.layers import Bend, Layers, Spot, layers
@@ -42,6 +43,7 @@ class Spread:
 
 
 def svg(picture: Picture) -> str:
+    picture = _with_own_volumes(picture)
     found = layers(picture)
     volumes = _volume_spots(picture)
     placed = _placed(picture, found, volumes)
@@ -70,6 +72,17 @@ def svg(picture: Picture) -> str:
             "",
         ]
     )
+
+
+def _with_own_volumes(picture: Picture) -> Picture:
+    """Volumes that one service alone mounts become lines of its box: a road to a box far away says no more."""
+    users = Counter(volume for box in picture.boxes.values() for volume in box.volumes)
+    boxes = {}
+    for name, box in picture.boxes.items():
+        own = tuple(f"\u26c1 {volume}" for volume in box.volumes if users[volume] == 1)
+        shared = tuple(volume for volume in box.volumes if users[volume] > 1)
+        boxes[name] = replace(box, ports=(*box.ports, *own), volumes=shared)
+    return replace(picture, boxes=boxes)
 
 
 def _volume_spots(picture: Picture) -> list[str]:

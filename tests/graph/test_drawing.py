@@ -74,7 +74,7 @@ def test_dot_and_mermaid() -> None:
 def test_svg_is_well_formed_and_shows_all() -> None:
     root = ElementTree.fromstring(svg(shop()))
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"shop", "web", "api ×3", "db", "alone", "8080→80", "data", "front", "healthy"} <= texts
+    assert {"shop", "web", "api ×3", "db", "alone", "8080→80", "⛁ data", "front", "healthy"} <= texts
     ElementTree.fromstring(svg(picture(Project(name="<&>"), Wishes())))
 
 
