@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import logging
 import math
 import os
 import signal
@@ -39,6 +41,7 @@ from compose_lite.linux import cgroups, unix
 from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
 
 IDLE_SECONDS = 300.0
+log = logging.getLogger("compose_lite.engine")
 _JOIN_SECONDS = 0.008
 
 
@@ -86,6 +89,7 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    loop.add_signal_handler(signal.SIGUSR1, _tell_tasks)
     idle = float(os.environ.get("COMPOSE_LITE_IDLE") or IDLE_SECONDS)
     while not told.is_set():
         with contextlib.suppress(TimeoutError):
@@ -124,6 +128,14 @@ def joins_to_come() -> Callable[[], None]:
             loop.run_in_executor(None, ask)
 
     return heard
+
+
+def _tell_tasks() -> None:
+    """What everything waits for, into the engine's log: for reports of a command that hangs."""
+    for task in asyncio.all_tasks():
+        text = io.StringIO()
+        task.print_stack(file=text)
+        log.warning("%s", text.getvalue().rstrip())
 
 
 def make_images(images: ImageStore, containers: Containers) -> Images:

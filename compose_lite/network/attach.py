@@ -157,7 +157,16 @@ def reopen_resolver(netns: int) -> tuple[socket.socket, socket.socket]:
 
 
 def connect(sandbox: Sandbox, endpoint: Endpoint) -> None:
-    """An interface in the sandbox, joined to the bridge, with its addresses, up."""
+    """An interface in the sandbox, joined to the bridge, with its addresses, up. One of that name there is of a run that a killed
+    engine could not clear away, in a namespace that another container holds."""
+    try:
+        _connect(sandbox, endpoint)
+    except FileExistsError:
+        disconnect(sandbox, endpoint.name)
+        _connect(sandbox, endpoint)
+
+
+def _connect(sandbox: Sandbox, endpoint: Endpoint) -> None:
     outside = "veth" + secrets.token_hex(4)
     mac = bytes.fromhex(endpoint.mac.replace(":", ""))
     with Undo() as undo:

@@ -5,6 +5,7 @@ Each step runs as soon as the steps it comes after are done. The first failure c
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 import anyio
 
+from compose_lite import ids
 from compose_lite.api.protocol import Engine
 from compose_lite.errors import ApiError, ProjectError
 from compose_lite.ids import short
@@ -187,7 +189,11 @@ class Converging:
     async def make(self, step: CreateContainer, name: str, inherited: tuple[tuple[str, str], ...]) -> str:
         service = self.project.services[step.service]
         instance = self._instance(step.service, step.number, step.name, inherited)
-        answer = await self.engine.create_container(name, create_body(instance), platform=service.platform or None)
+        body = create_body(instance)
+        try:
+            answer = await self.engine.create_container(name, body, platform=service.platform or None)
+        except ApiError as error:
+            answer = {"Id": await self._made_by_another(name, body, error)}
         for warning in answer.get("Warnings") or ():
             self.report.warn(f"{step.name}: {warning}")
         id = str(answer["Id"])
@@ -212,6 +218,16 @@ class Converging:
         if steps_of(self.project.services[service], per_replica=per_replica):
             said = await run_steps(self.engine, self.report, self._instance(service, 0, name), id, per_replica=per_replica)
             self.said[id] = self.said.get(id, "") + said
+
+    async def _made_by_another(self, name: str, body: Mapping[str, Any], error: ApiError) -> str:
+        """Another command may have made at the same time what we were about to make, to the letter: its id, else the error."""
+        if error.http_status == 409:
+            with contextlib.suppress(ApiError):
+                found = await self.engine.container(name)
+                there, wanted = found["Config"].get("Labels") or {}, body["Labels"]
+                if all(there.get(key) == wanted.get(key) for key in (ids.PROJECT, ids.SERVICE, ids.NUMBER, ids.CONFIG_HASH)):
+                    return str(found["Id"])
+        raise error
 
     async def anonymous_volumes(self, step: CreateContainer) -> tuple[tuple[str, str], ...]:
         """(volume, target) of the old container's volumes that have no name in the project."""

@@ -287,7 +287,7 @@ def _containers(
     outside: reasons to recreate all of them that lie outside of the service. rolling: takes the replacements of running
     containers, whose step comes later; None when they are made like all others.
     """
-    seen = snapshot.of(service.name)
+    seen, doubles = _one_a_number(snapshot.of(service.name), project, service)
     wanted = wishes.scale.get(service.name, service.replicas)
     if service.container_name and wanted > 1:
         raise ProjectError(
@@ -303,6 +303,8 @@ def _containers(
     there: list[tuple[str, str, bool]] = []
     for container in surplus:
         steps.append(_stopped_and_removed(plan, container, "scaled down"))
+    for container in doubles:
+        steps.append(_stopped_and_removed(plan, container, "a recreation was broken off"))
     for container in sorted(kept, key=lambda c: c.number):
         because = _difference(container, project, service, snapshot, wishes, outside)
         if because:
@@ -325,6 +327,15 @@ def _containers(
         steps.append(plan.add(CreateContainer(service.name, number, name), ground))
         there.append((name, "", False))
     return steps, there
+
+
+def _one_a_number(seen: Sequence[Seen], project: Project, service: Service) -> tuple[list[Seen], list[Seen]]:
+    """(the containers, doubles): two commands at once, or one that was killed, may leave two of one number; the well-named one stays."""
+    found: dict[int, Seen] = {}
+    for container in sorted(seen, key=lambda c: c.name != container_name(project, service, c.number)):
+        found.setdefault(container.number, container)
+    kept = list(found.values())
+    return [c for c in seen if c in kept], [c for c in seen if c not in kept]
 
 
 def sharing_of(snapshot: Snapshot) -> dict[str, str]:

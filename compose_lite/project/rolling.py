@@ -148,9 +148,7 @@ class Rolling:
         )
         says = f"update of service {service!r} failed at {first.step.name} ({first.error.says if first.error else ''}); {came}"
         where = place(self.work.project, ("services", service, "deploy", "update_config"))
-        return ProjectError(
-            "update-failed", says, place=where, remedy=f"See `compose-lite why {service}`."
-        )
+        return ProjectError("update-failed", says, place=where, remedy=f"See `compose-lite why {service}`.")
 
 
 def batches(steps: Sequence[CreateContainer], parallelism: int) -> list[Sequence[CreateContainer]]:

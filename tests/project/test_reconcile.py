@@ -317,7 +317,7 @@ def test_a_recreation_that_was_broken_off_leaves_one_container() -> None:
     between = Seen(*["new" if f == "id" else "0123456789ab_p-web-1" if f == "name" else getattr(old, f) for f in Seen.__slots__])
     both = Snapshot((between, old), after.networks, after.volumes)
     assert [p.step for p in up(wanted, both)[0].steps if isinstance(p.step, RemoveContainer | CreateContainer)] == [
-        RemoveContainer("new", between.name, "web", "scaled down")
+        RemoveContainer("new", between.name, "web", "a recreation was broken off")
     ]
     alone = Snapshot((between,), after.networks, after.volumes)
     (made,) = [p.step for p in up(wanted, alone)[0].steps if isinstance(p.step, CreateContainer)]

@@ -44,9 +44,21 @@ class Engine:
 
     def run(self, *args: str, code: int | None = 0) -> str:
         process = self.start(*args)
-        out, err = process.communicate(timeout=120)
+        try:
+            out, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{args} hangs; the engine's log says on what:\n{self.tasks()}") from None
         assert code is None or process.returncode == code, f"{args}: {process.returncode}\n{out}\n{err}"
         return out
+
+    def tasks(self) -> str:
+        """What the engine waits for, and the end of its log."""
+        with contextlib.suppress(OSError):
+            os.kill(self.engine(), signal.SIGUSR1)
+            time.sleep(1)
+        with contextlib.suppress(OSError):
+            return (self.base / "data/engine.log").read_text()[-20000:]
+        return ""
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """`ps -a` by service, without one-offs."""

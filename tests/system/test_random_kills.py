@@ -132,6 +132,7 @@ def one_round(engine: Engine, dice: random.Random) -> str:
 
 
 def as_asked(engine: Engine) -> bool:
+    engine.run("unpause", code=None)
     engine.run("up", "-d")
     if set(rows := engine.rows()) != SERVICES or [name for name in names(engine) if not name.endswith(("-1", "-2", "-3"))]:
         return False
