@@ -13,7 +13,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.lifecycle import guard
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import Plain, progress
-from compose_lite.errors import ApiError, UsageError
+from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
 from compose_lite.graph.services import stop_levels
 from compose_lite.project.observe import Seen, containers_of, project_filter
 from compose_lite.project.providers import withdrawn
@@ -36,9 +36,9 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
     if rmi not in (None, "local", "all"):
         raise UsageError("rmi", f'invalid value for --rmi: "{rmi}"', remedy="Say local or all.")
     project, name = context.load_or_name(services)
-    if project is not None and services and not any(s in project.all_services() for s in services):
-        context.err.write(f'Any of the services [{" ".join(services)}] not running in project "{name}"\n')
-        return
+    for service in services if project is not None else ():
+        if service not in project.all_services():
+            raise ProjectError("no-such-service", f"no such service: {service}", remedy=nearest(service, project.all_services()))
     engine, report = await context.engine(), progress(context)
     orphans = remove_orphans or context.environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true")
     mine = [c for c in await containers_of(engine, name, oneoff=None) if orphans or not c.oneoff or c.hook]
