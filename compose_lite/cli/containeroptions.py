@@ -373,6 +373,14 @@ def _security(word: str, cwd: str) -> str:
 _MOUNT_KEYS = {"type": "Type", "source": "Source", "src": "Source", "target": "Target", "destination": "Target", "dst": "Target"}
 
 
+_RECURSION: dict[str, Document] = {
+    "enabled": {},
+    "disabled": {"NonRecursive": True},
+    "writable": {"ReadOnlyNonRecursive": True},
+    "readonly": {"ReadOnlyForceRecursive": True},
+}
+
+
 def mount(word: str, cwd: str) -> Document:
     """`type=bind,src=/a,dst=/b,readonly` as a mount's document. Raises UsageError."""
     made: Document = {"Type": "volume"}
@@ -387,6 +395,10 @@ def mount(word: str, cwd: str) -> Document:
             made["Consistency"] = value
         elif key == "bind-propagation":
             made.setdefault("BindOptions", {})["Propagation"] = value
+        elif key == "bind-recursive" and value in _RECURSION:
+            made.setdefault("BindOptions", {}).update(_RECURSION[value])
+        elif key == "image-subpath":
+            made.setdefault("ImageOptions", {})["Subpath"] = value
         elif key == "volume-nocopy":
             made.setdefault("VolumeOptions", {})["NoCopy"] = not equals or value.lower() in ("true", "1")
         elif key == "volume-subpath":

@@ -21,6 +21,7 @@ from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError
 from compose_lite.ids import new_id
 from compose_lite.runtime.client import ExitNotice, StartFailed
+from compose_lite.units import format_duration
 
 Document = dict[str, Any]
 _KEEP_FOR = 300.0
@@ -101,6 +102,8 @@ class Execs:
             "noNewPrivileges": ociconfig.security_options(host).no_new_privileges,
             "rlimits": ociconfig.rlimits(host),
         }
+        if host.get("OomScoreAdj"):
+            made["oomScoreAdj"] = host["OomScoreAdj"]
         profile = ociconfig.seccomp(host, bounding, self._containers.preparation.machine)
         return made | ({"seccomp": profile} if profile is not None else {})
 
@@ -208,8 +211,8 @@ class Execs:
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one.pid, 9)
-            seconds = f"{check.timeout:g}s"
-            return -1, f"Health check exceeded timeout ({seconds})".encode() + (b": " + bytes(output) if output else b"")
+            timeout = format_duration(round(check.timeout * 1e9))
+            return -1, f"Health check exceeded timeout ({timeout})".encode() + (b": " + bytes(output) if output else b"")
         finally:
             for reader in readers:
                 reader.cancel()

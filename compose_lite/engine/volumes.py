@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import shutil
+import socket
 import stat
 import threading
 import time
@@ -229,6 +230,8 @@ class Volumes:
             wishes = mount.get("BindOptions") or {}
             if wishes.get("Propagation") and wishes["Propagation"] not in _PROPAGATION:
                 raise EngineError(refuse + f"invalid propagation mode: {wishes['Propagation']}", http_status=400)
+            if not source:
+                raise EngineError(refuse + "field Source must not be empty", http_status=400)
             if not source.startswith("/"):
                 raise EngineError(refuse + f"invalid mount path: '{source}' mount path must be absolute", http_status=400)
             if not Path(source).exists() and not wishes.get("CreateMountpoint"):
@@ -244,12 +247,16 @@ class Volumes:
                     raise EngineError(refuse + f"idmap {idmap!r} is not known: match-user is", http_status=400)
                 point["x-idmap"] = idmap
         elif kind == "volume":
+            if not source and mount.get("ReadOnly"):
+                raise EngineError(refuse + "must not set ReadOnly mode when using anonymous volumes", http_status=400)
             wishes = mount.get("VolumeOptions") or {}
             driver = wishes.get("DriverConfig") or {}
             body = {"Name": source, "Driver": driver.get("Name"), "DriverOpts": driver.get("Options"), "Labels": wishes.get("Labels")}
             point = self._volume_point(self.create(body)["Name"], target)
             point |= {"Mode": "z", "x-nocopy": bool(wishes.get("NoCopy")), "x-subpath": wishes.get("Subpath") or ""}
         elif kind == "tmpfs":
+            if source:
+                raise EngineError(refuse + "field Source must not be specified", http_status=400)
             wishes = mount.get("TmpfsOptions") or {}
             words = [f"size={wishes['SizeBytes']}"] if wishes.get("SizeBytes") else []
             words += [f"mode={wishes['Mode']:o}"] if wishes.get("Mode") else []
@@ -333,6 +340,8 @@ class Volumes:
         if not os.path.ismount(data):
             from compose_lite.linux import mount
 
+            if options.get("type") in ("nfs", "nfs4", "cifs"):
+                words = [resolved(word) for word in words]
             found = mount.Options([w for w in words if w])
             try:
                 mount.mount(options["device"], data, options.get("type"), found.flags, found.data)
@@ -357,6 +366,17 @@ def _inside(layer: str, path: str) -> str | None:
         return os.readlink(f"/proc/self/fd/{fd}")
     finally:
         os.close(fd)
+
+
+def resolved(word: str) -> str:
+    """`addr=server` of a network file system with the address, which is all that the kernel takes. Blocking."""
+    key, _, host = word.partition("=")
+    if key != "addr" or not host:
+        return word
+    try:
+        return f"addr={socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]}"
+    except OSError as error:
+        raise EngineError(f"error resolving passed in network volume address {host!r}: {error.strerror}", code="volume-address") from error
 
 
 def _unmount(data: str) -> None:

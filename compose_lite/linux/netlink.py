@@ -21,7 +21,7 @@ NLA_F_NESTED = 0x8000
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_GETROUTE = 16, 17, 18, 20, 24, 26
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 10, 18
 IFLA_GROUP, IFLA_NET_NS_FD, IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 27, 28, 1, 2, 1
-IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 0x02
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS, IFA_F_NODAD = 1, 2, 4, 8, 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 1, 4, 5, 6, 15
 IFF_UP = 1
 RTPROT_BOOT, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST, RT_TABLE_MAIN = 3, 0, 253, 1, 254
@@ -192,6 +192,9 @@ class Route(NetlinkSocket):
         payload = struct.pack("=BBBBi", family, prefix, 0, 0, index) + attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw)
         if family == socket.AF_INET6:
             payload += attribute(IFA_FLAGS, IFA_F_NODAD)
+        elif prefix < 31:
+            broadcast = int.from_bytes(raw, "big") | (1 << 32 - prefix) - 1
+            payload += attribute(IFA_BROADCAST, broadcast.to_bytes(4, "big"))
         self.request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, payload, f"add address {address}/{prefix} to link {index}")
 
     def add_default_route(self, gateway: str, index: int) -> None:

@@ -13,7 +13,7 @@ from compose_lite.disk import Folders
 from compose_lite.engine.events import Bus
 from compose_lite.engine.record import Container
 from compose_lite.engine.store import Store
-from compose_lite.engine.volumes import Volumes, check_propagation, clean, copy_up, visible
+from compose_lite.engine.volumes import Volumes, check_propagation, clean, copy_up, resolved, visible
 from compose_lite.errors import EngineError
 from compose_lite.linux import mount
 from tests.engine.made import container
@@ -230,3 +230,24 @@ def test_a_mount_is_shared_only_where_its_source_is(tmp_path: Path) -> None:
     ):
         with pytest.raises(EngineError, match=f"is mounted on {path[:2]} but it is not a {kind}"):
             check_propagation(path, wish, str(table))
+
+
+@pytest.mark.parametrize(
+    ("mount", "says"),
+    [
+        ({"Type": "volume", "Target": "/v", "ReadOnly": True}, "must not set ReadOnly mode when using anonymous volumes"),
+        ({"Type": "tmpfs", "Source": "x", "Target": "/v"}, "field Source must not be specified"),
+        ({"Type": "bind", "Target": "/v"}, "field Source must not be empty"),
+        ({"Type": "npipe", "Source": "x", "Target": "/v"}, "mount type unknown"),
+        ({"Type": "image", "Source": "nosuch", "Target": "/v"}, "No such image: nosuch"),
+    ],
+)
+def test_mounts_that_docker_refuses(volumes: Open, mount: dict[str, Any], says: str) -> None:
+    with pytest.raises(EngineError, match=says):
+        volumes().mount_points(container({"Mounts": [mount]}), (), lambda name: container())
+
+
+def test_the_server_of_a_network_volume_is_resolved() -> None:
+    assert resolved("addr=127.0.0.1") == "addr=127.0.0.1"
+    assert resolved("addr=localhost") in ("addr=127.0.0.1", "addr=::1")
+    assert (resolved("rw"), resolved("addr=")) == ("rw", "addr=")
