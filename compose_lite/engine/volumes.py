@@ -375,8 +375,9 @@ def resolved(word: str) -> str:
         return word
     try:
         return f"addr={socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]}"
-    except OSError as error:
-        raise EngineError(f"error resolving passed in network volume address {host!r}: {error.strerror}", code="volume-address") from error
+    except (OSError, UnicodeError) as error:  # the second: no name at all
+        why = error.strerror if isinstance(error, OSError) else "not a host's name"
+        raise EngineError(f"error resolving passed in network volume address {host!r}: {why}", code="volume-address") from error
 
 
 def _unmount(data: str) -> None:

@@ -22,7 +22,7 @@ from compose_lite.api import client
 from compose_lite.build import fetch, request, stages
 from compose_lite.build.dockerfile import parse, words
 from compose_lite.cli import copying, dryrun, gotemplate, nouns
-from compose_lite.engine import addressing, cdi, runtimes
+from compose_lite.engine import addressing, cdi, runtimes, volumes
 from compose_lite.image import archive, auth, layers, manifest, reference, removal, tarstream
 from compose_lite.image.store import ImageStore
 from compose_lite.network import addresses, publish
@@ -174,6 +174,7 @@ CALLS: dict[str, Call] = {
         "shop", project(folder).services["db"], "up", {"up": {"parameters": [{"name": "size", "required": True}]}}
     ),
     "runtime-init": runtime_init,
+    "volume-address": lambda folder: volumes.resolved("addr=nas..lan"),
     "runtime-unknown": lambda folder: runtimes.program("runsc"),
     "seccomp-profile": body,
     "shared-service": body,
