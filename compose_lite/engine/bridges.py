@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from compose_lite.engine import hostway
 from compose_lite.errors import EngineError
 from compose_lite.ids import short
 from compose_lite.linux.netlink import Route
@@ -33,13 +34,26 @@ class Bridges:
         self._names: dict[str, Names] = {}
         self._making: dict[str, asyncio.Lock] = {}
         self._thread = attach.NamespaceThread(home)
+        self._host_port = 0
+        self._hostway: asyncio.Server | None = None
+        self._rootless = home is not None
         if home is not None:
             self._thread.executor.submit(firewall.drop_stray_answers)
 
     async def in_thread(self, act: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread.executor, act)
 
+    async def open_hostway(self) -> None:
+        """Rootless: what is sent to a gateway reaches this machine. Before the first bridge is made."""
+        if self._rootless:
+            with contextlib.suppress(OSError):
+                listener = await self.in_thread(hostway.open_listener)
+                self._host_port = listener.getsockname()[1]
+                self._hostway = await hostway.serve(listener)
+
     def close(self) -> None:
+        if self._hostway:
+            self._hostway.close()
         self._thread.executor.shutdown(wait=False)
 
     def names(self, network: Mapping[str, Any]) -> Names:
@@ -55,7 +69,7 @@ class Bridges:
             if network["Id"] not in self.made:
                 name = bridge_name(network)
                 try:
-                    self.made[network["Id"]] = await self.in_thread(lambda: _make(network, name))
+                    self.made[network["Id"]] = await self.in_thread(lambda: _make(network, name, self._host_port))
                 except OSError as error:
                     raise EngineError(f"failed to create bridge {name}: {error.strerror}", code="network-bridge") from error
             return self.made[network["Id"]]
@@ -103,7 +117,7 @@ class Bridges:
         await self.in_thread(act)
 
 
-def _make(network: Mapping[str, Any], name: str) -> int:
+def _make(network: Mapping[str, Any], name: str, host_port: int) -> int:
     configs = network["IPAM"]["Config"]
     subnets = [pools.parse_subnet(c["Subnet"]) for c in configs]
     gateways = tuple(f"{c['Gateway'].split('/')[0]}/{s.prefixlen}" for c, s in zip(configs, subnets, strict=True))
@@ -113,6 +127,8 @@ def _make(network: Mapping[str, Any], name: str) -> int:
         tuple((str(s.network_address), s.prefixlen) for s in subnets),
         network["Internal"],
         (network["Options"] or {}).get("com.docker.network.bridge.enable_ip_masquerade", "true") != "false",
+        tuple(gateway.split("/")[0] for gateway in gateways),
+        host_port,
     )
     index = attach.create_bridge(name, gateways, mtu(network))
     with contextlib.suppress(OSError):

@@ -73,7 +73,9 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     def emit(kind: str, action: str, actor: Mapping[str, Any]) -> None:
         bus.publish(kind, action, actor["ID"], actor["Attributes"])
 
-    networks = containers.networks = Networks(store, emit, containers.all, Bridges(bridges))
+    live = Bridges(bridges)
+    await live.open_hostway()
+    networks = containers.networks = Networks(store, emit, containers.all, live)
     control = folders.run / "forward.sock"
     containers.preparation.seats = Seats(networks, containers.all, containers.runtime, control, hosts_changed=containers.hosts_changed)
     engine_id = store.setting("id") or new_id()

@@ -8,6 +8,7 @@ into its DOCKER-USER chain, marked, and is taken back with the network.
 from __future__ import annotations
 
 import contextlib
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class Rules:
     subnets: tuple[tuple[str, int], ...]
     internal: bool = False
     masquerade: bool = True
+    gateways: tuple[str, ...] = ()
+    host_port: int = 0  # where TCP to the gateways goes instead (engine/hostway.py); 0: nowhere else
 
 
 def install(rules: Rules) -> None:
@@ -52,7 +55,12 @@ def _fill(batch: nft.Batch, family: int, rules: Rules) -> None:
     if rules.internal:
         batch.rule(family, table, "forward", [*from_us, *nft.verdict(nft.NF_DROP)])
         batch.rule(family, table, "forward", [*to_us, *nft.verdict(nft.NF_DROP)])
-    elif rules.masquerade:
+    if rules.host_port and not rules.internal and family == nft.FAMILY_IP:
+        batch.chain(family, table, "prerouting", "nat", nft.HOOK_PREROUTING, nft.PRIORITY_DSTNAT)
+        for gateway in (one for one in rules.gateways if ":" not in one):
+            match = [*nft.interface("in", bridge), *nft.destination(gateway), *nft.protocol(socket.IPPROTO_TCP)]
+            batch.rule(family, table, "prerouting", [*match, *nft.dnat(gateway, rules.host_port)])
+    if not rules.internal and rules.masquerade:
         batch.chain(family, table, "postrouting", "nat", nft.HOOK_POSTROUTING, nft.PRIORITY_SRCNAT)
         for address, prefix in rules.subnets:
             if (":" in address) == (family == nft.FAMILY_IP6):
