@@ -2,7 +2,7 @@
 
 Grammar (spec: 12-interpolation): `$$` is a dollar; `$NAME`, `${NAME}`; `${NAME op word}` with op one of `:-` `-` `:+` `+`
 `:?` `?`; word may hold further expressions and balanced braces, but no line break. Any other `$` stays as it is.
-After that, strings at the paths of CASTS become numbers or booleans.
+After that, strings where a field says so become numbers or booleans.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lite.errors import SpecError
+from compose_lite.spec.attributes import rules
 from compose_lite.spec.document import Map, Seq, place_at
 from compose_lite.spec.models.values import boolean, short_float
-from compose_lite.spec.patterns import ANY, Branch, Pattern, compile_patterns
+from compose_lite.spec.patterns import Branch, compile_patterns
 
 Lookup = Callable[[str], str | None]
 Warn = Callable[[str], None]
@@ -170,35 +171,9 @@ def _to_bool(text: str, warn: Warn | None) -> bool:
     return truth
 
 
-_S = ("services", ANY)
-_INTS = ("cpu_count", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "oom_score_adj", "pids_limit", "scale")
-_BOOLS = ("init", "oom_kill_disable", "privileged", "read_only", "stdin_open", "tty")
-CASTS: dict[Pattern, Callable[[str, Warn | None], Any]] = {
-    **{(*_S, key): _to_int for key in _INTS},
-    **{(*_S, key): _to_bool for key in _BOOLS},
-    (*_S, "cpu_percent"): _to_float,
-    (*_S, "cpus"): _to_short_float,
-    (*_S, "deploy", "replicas"): _to_int,
-    (*_S, "deploy", "update_config", "parallelism"): _to_int,
-    (*_S, "deploy", "update_config", "max_failure_ratio"): _to_float,
-    (*_S, "deploy", "rollback_config", "parallelism"): _to_int,
-    (*_S, "deploy", "rollback_config", "max_failure_ratio"): _to_float,
-    (*_S, "deploy", "restart_policy", "max_attempts"): _to_int,
-    (*_S, "deploy", "placement", "max_replicas_per_node"): _to_int,
-    (*_S, "depends_on", ANY, "required"): _to_bool,
-    (*_S, "depends_on", ANY, "restart"): _to_bool,
-    (*_S, "healthcheck", "retries"): _to_int,
-    (*_S, "healthcheck", "disable"): _to_bool,
-    (*_S, "ports", ANY, "target"): _to_int,
-    (*_S, "ulimits", ANY): _to_int,
-    (*_S, "ulimits", ANY, "hard"): _to_int,
-    (*_S, "ulimits", ANY, "soft"): _to_int,
-    (*_S, "volumes", ANY, "read_only"): _to_bool,
-    (*_S, "volumes", ANY, "volume", "nocopy"): _to_bool,
-    **{("networks", ANY, key): _to_bool for key in ("external", "internal", "attachable", "enable_ipv4", "enable_ipv6")},
-    **{(kind, ANY, "external"): _to_bool for kind in ("volumes", "secrets", "configs")},
-}
-"""What a string at a path becomes."""
+WORDS: dict[str, Callable[[str, Warn | None], Any]] = {"int": _to_int, "float": _to_float, "float32": _to_short_float, "bool": _to_bool}
+CASTS = {path: WORDS[word] for path, word in rules("cast").items()}
+"""What a string at a path becomes: the models' fields say it."""
 _CASTS = compile_patterns(CASTS)
 
 

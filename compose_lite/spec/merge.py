@@ -1,7 +1,7 @@
 """How a later file (or an extending service) changes what is there: by path. Pure, but in place: the base is used up.
 
-Mappings merge key by key, lists append, scalars are replaced; RULES holds the exceptions (spec: 13-merge). UNIQUE says
-which lists hold an entry once a key: a later entry takes the place of the earlier one.
+Mappings merge key by key, lists append, scalars are replaced; the fields of the models say the exceptions (spec: 13-merge)
+and which lists hold an entry once a key: a later entry takes the place of the earlier one.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from compose_lite.errors import SpecError
+from compose_lite.spec.attributes import rules
 from compose_lite.spec.document import Map, Path, Seq, place_at
 from compose_lite.spec.models.values import go_text
-from compose_lite.spec.patterns import ANY, Branch, Pattern, compile_patterns
+from compose_lite.spec.patterns import Branch, compile_patterns
 from compose_lite.spec.shortforms import parse_volume
 
 
@@ -88,18 +89,18 @@ def _kind(value: Any) -> str:
     return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else "a single value"
 
 
-def replace(base: Any, over: Any, rules: Branch) -> Any:
+def replace(base: Any, over: Any, below: Branch) -> Any:
     return over
 
 
-def append(base: Any, over: Any, rules: Branch) -> Any:
+def append(base: Any, over: Any, below: Branch) -> Any:
     """Both as lists (a mapping as sorted `K=V`), one after the other."""
     first = as_list(base)
     first.join(as_list(over))
     return first
 
 
-def append_new(base: Any, over: Any, rules: Branch) -> Any:
+def append_new(base: Any, over: Any, below: Branch) -> Any:
     """As append, without what is there already."""
     first, second = as_list(base), as_list(over)
     for index, item in enumerate(second):
@@ -108,8 +109,8 @@ def append_new(base: Any, over: Any, rules: Branch) -> Any:
     return first
 
 
-def merge_build(base: Any, over: Any, rules: Branch) -> Any:
-    return _merge_maps(_as_context(base), _as_context(over), rules)
+def merge_build(base: Any, over: Any, below: Branch) -> Any:
+    return _merge_maps(_as_context(base), _as_context(over), below)
 
 
 def _as_context(value: Any) -> Map:
@@ -118,28 +119,28 @@ def _as_context(value: Any) -> Map:
     return Map({"context": value}) if isinstance(value, str) else Map()
 
 
-def merge_keys(base: Any, over: Any, rules: Branch) -> Any:
+def merge_keys(base: Any, over: Any, below: Branch) -> Any:
     """networks, models: a list of names is a mapping to null."""
-    return _merge_maps(as_map(base), as_map(over), rules)
+    return _merge_maps(as_map(base), as_map(over), below)
 
 
-def merge_dependencies(base: Any, over: Any, rules: Branch) -> Any:
+def merge_dependencies(base: Any, over: Any, below: Branch) -> Any:
     def default() -> Map:
         return Map({"condition": "service_started", "required": True})
 
-    return _merge_maps(as_map(base, default), as_map(over, default), rules)
+    return _merge_maps(as_map(base, default), as_map(over, default), below)
 
 
-def merge_logging(base: Any, over: Any, rules: Branch) -> Any:
+def merge_logging(base: Any, over: Any, below: Branch) -> Any:
     """Options merge only when both mean the same driver."""
     if not isinstance(base, Map) or not isinstance(over, Map):
         return over
     if base.get("driver") == over.get("driver") or "driver" not in base or "driver" not in over:
-        return _merge_maps(base, over, rules)
+        return _merge_maps(base, over, below)
     return over
 
 
-def merge_pools(base: Any, over: Any, rules: Branch) -> Any:
+def merge_pools(base: Any, over: Any, below: Branch) -> Any:
     """ipam.config: pools of the same subnet merge, the others are added."""
     if not isinstance(base, Seq) or not isinstance(over, Seq):
         raise _Conflict("ipam.config has to be a list")
@@ -194,38 +195,18 @@ def as_map(value: Any, default: Callable[[], Any] = lambda: None) -> Map:
     return found
 
 
-_S = ("services", ANY)
-RULES: dict[Pattern, Callable[[Any, Any, Branch], Any]] = {
-    ("networks", ANY, "ipam", "config"): merge_pools,
-    ("networks", ANY, "labels"): append,
-    ("volumes", ANY, "labels"): append,
-    (*_S, "annotations"): append,
-    (*_S, "build"): merge_build,
-    (*_S, "build", "args"): append,
-    (*_S, "build", "additional_contexts"): append,
-    (*_S, "build", "extra_hosts"): append_new,
-    (*_S, "build", "labels"): append,
-    (*_S, "command"): replace,
-    (*_S, "depends_on"): merge_dependencies,
-    (*_S, "deploy", "labels"): append,
-    (*_S, "dns"): append,
-    (*_S, "dns_opt"): append,
-    (*_S, "dns_search"): append,
-    (*_S, "entrypoint"): replace,
-    (*_S, "env_file"): append,
-    (*_S, "label_file"): append,
-    (*_S, "environment"): append,
-    (*_S, "extra_hosts"): append_new,
-    (*_S, "healthcheck", "test"): replace,
-    (*_S, "labels"): append,
-    (*_S, "volumes", ANY, "volume", "labels"): append,
-    (*_S, "logging"): merge_logging,
-    (*_S, "models"): merge_keys,
-    (*_S, "networks"): merge_keys,
-    (*_S, "sysctls"): append,
-    (*_S, "tmpfs"): append,
-    (*_S, "ulimits", ANY): replace,
+WORDS: dict[str, Callable[[Any, Any, Branch], Any]] = {
+    "append": append,
+    "append_new": append_new,
+    "build": merge_build,
+    "dependencies": merge_dependencies,
+    "keys": merge_keys,
+    "logging": merge_logging,
+    "pools": merge_pools,
+    "replace": replace,
 }
+"""What the models' fields say under `merge`."""
+RULES = {path: WORDS[word] for path, word in rules("merge").items()}
 _RULES = compile_patterns(RULES)
 
 
@@ -295,23 +276,18 @@ def _by_file_target(folder: str) -> Callable[[Any], Any]:
     return key
 
 
-UNIQUE: dict[Pattern, Callable[[Any], Any]] = {
-    ("networks", ANY, "labels"): _by_name,
-    ("networks", ANY, "ipam", "options"): _by_name,
-    **{(*_S, "build", key): _by_name for key in ("args", "additional_contexts", "platform", "tags", "labels")},
-    **{(*_S, key): _by_name for key in ("annotations", "cap_add", "cap_drop", "dns", "dns_opt", "dns_search", "environment")},
-    **{(*_S, key): _by_name for key in ("labels", "links", "profiles", "sysctls", "tmpfs")},
-    (*_S, "deploy", "labels"): _by_name,
-    (*_S, "networks", ANY, "aliases"): _by_name,
-    (*_S, "networks", ANY, "link_local_ips"): _by_name,
-    (*_S, "configs"): _by_file_target(""),
-    (*_S, "secrets"): _by_file_target("/run/secrets"),
-    (*_S, "devices"): _by_device_target,
-    (*_S, "env_file"): _by_path,
-    (*_S, "expose"): _by_number,
-    (*_S, "ports"): _by_port,
-    (*_S, "volumes"): _by_mount_target,
+KEYS: dict[str, Callable[[Any], Any]] = {
+    "config": _by_file_target(""),
+    "device": _by_device_target,
+    "mount": _by_mount_target,
+    "name": _by_name,
+    "number": _by_number,
+    "path": _by_path,
+    "port": _by_port,
+    "secret": _by_file_target("/run/secrets"),
 }
+"""What they say under `once`."""
+UNIQUE = {path: KEYS[word] for path, word in rules("once").items()}
 _UNIQUE = compile_patterns(UNIQUE)
 
 

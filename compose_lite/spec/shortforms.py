@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from compose_lite.errors import SpecError
+from compose_lite.spec.attributes import said
 from compose_lite.spec.document import Map, Path, Seq, place_of
+from compose_lite.spec.models import service
 from compose_lite.spec.models.values import go_text
 
 Warn = Callable[[str], None]
@@ -27,9 +29,9 @@ def make_long(tree: Map, warn: Warn, lenient: bool = False) -> None:
     """All short forms of the document become long ones, in place. Raises SpecError."""
     services = tree.get("services")
     if isinstance(services, Map):
-        for name, service in services.items():
-            if isinstance(service, Map):
-                _apply(service, SERVICE, ("services", name), tree, lenient)
+        for name, one in services.items():
+            if isinstance(one, Map):
+                _apply(one, SERVICE, ("services", name), tree, lenient)
     for section in ("volumes", "networks", "secrets", "configs"):
         resources = tree.get(section)
         if isinstance(resources, Map):
@@ -364,31 +366,25 @@ def _port_range(text: str, what: str) -> tuple[int, int]:
     raise ValueError(f"Invalid {what}: {text}")
 
 
-BUILD: dict[str, Callable[[Any], Any]] = {
-    "secrets": _files,
-    "provenance": _printed,
-    "sbom": _printed,
-    "additional_contexts": _key_value,
-    "ssh": _ssh,
-    "ulimits": _ulimits,
-    "no_cache_filter": _listed,
-}
-SERVICE: dict[str, Callable[[Any], Any]] = {
+WORDS: dict[str, Callable[[Any], Any]] = {
     "build": _build,
     "depends_on": _depends_on,
-    "env_file": _env_file,
-    "label_file": _listed,
-    "extends": _extends,
-    "gpus": _gpus,
-    "networks": _keyed,
-    "models": _keyed,
-    "volumes": _volumes,
-    "dns": _without_blanks,
     "devices": _devices,
-    "secrets": _files,
-    "configs": _files,
+    "env_file": _env_file,
+    "extends": _extends,
+    "files": _files,
+    "gpus": _gpus,
+    "key_value": _key_value,
+    "keyed": _keyed,
+    "listed": _listed,
     "ports": _ports,
+    "printed": _printed,
+    "ssh": _ssh,
     "ulimits": _ulimits,
-    "develop": _develop,
+    "volumes": _volumes,
+    "without_blanks": _without_blanks,
 }
+"""What the models' fields say under `long`."""
+BUILD = {name: WORDS[one.long] for name, one, _ in said(service.Build) if one.long}
+SERVICE = {name: WORDS[one.long] for name, one, _ in said(service.Service) if one.long} | {"develop": _develop}
 """Attribute of a service -> its long form."""

@@ -105,33 +105,15 @@ def test_equal_files_equal_project(tmp_path: Path) -> None:
     assert loaded(tmp_path).project == loaded(tmp_path).project
 
 
-def test_schema_and_models_know_the_same_attributes() -> None:
-    from compose_lite.spec import schema
+def test_every_field_says_what_it_is() -> None:
+    from compose_lite.spec import attributes
     from compose_lite.spec.models import resources, service
+    from compose_lite.spec.models.values import Model
 
-    network, watch = schema.NETWORK["properties"], schema.DEVELOP["properties"]["watch"]
-    pairs = [
-        (schema.SERVICE, service.Service),
-        (schema.BUILD, service.Build),
-        (schema.HEALTHCHECK, service.Healthcheck),
-        (schema.PORT["oneOf"][2], service.PortConfig),
-        (schema.MOUNT["oneOf"][1], service.VolumeMount),
-        (schema.DEPENDENCY, service.Dependency),
-        (schema.HOOK, service.Hook),
-        (schema.BLKIO, service.Blkio),
-        (schema.ATTACHMENT, service.ServiceNetwork),
-        (schema.DEPLOY, service.Deploy),
-        (watch["items"], service.Trigger),
-        (schema.NETWORK, resources.Network),
-        (network["ipam"], resources.Ipam),
-        (schema.VOLUME, resources.Volume),
-        (schema.MODEL, resources.LanguageModel),
-    ]
-    for form, model in pairs:
-        named = {"name"} if model is service.Service else set()  # the key of the service
-        assert set(form["properties"]) == set(model.model_fields) - named, model
-    files = {*schema.SECRET["properties"], *schema.CONFIG["properties"]}
-    assert files == set(resources.FileObject.model_fields)
+    models = [m for module in (service, resources) for m in vars(module).values() if isinstance(m, type) and issubclass(m, Model)]
+    silent = {(m.__name__, name) for m in models for name in set(m.model_fields) - {name for name, _, _ in attributes.said(m)}}
+    assert silent == {("Service", "name"), ("Ulimit", "single")}  # the key of the service; the short form's number
+    assert all(one.says.endswith(".") and len(one.says) < 90 for m in models for _, one, _ in attributes.said(m))
 
 
 def test_the_schema_file_is_current() -> None:

@@ -23,6 +23,10 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, protected_namespaces=())
     shown_when_zero: ClassVar[frozenset[str]] = frozenset()
     """Fields that are written out whenever they are set, be it to 0, "" or []."""
+    needed: ClassVar[tuple[str, ...]] = ()
+    """Attributes that have to be written."""
+    own_keys: ClassVar[bool] = True
+    """Whether it may have `x-...` keys."""
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Itself: nobody changes it. A field's default is copied for each value that is made."""
