@@ -51,6 +51,7 @@ COMMANDS: dict[str, str] = {
         "plan",
         "port",
         "ps",
+        "publish",
         "pull",
         "push",
         "restart",
@@ -142,7 +143,6 @@ async def _act(context: Context, act: Any, values: dict[str, Any]) -> int:
 
 UNSUPPORTED = {
     "bridge": "Convert the output of `compose-lite config` with the tool of the target platform.",
-    "publish": "Push the images with `compose-lite push`, and keep the Compose file where its readers find it.",
 }
 """Commands of Docker Compose that are refused by name, and what to do instead."""
 

@@ -71,7 +71,7 @@ def _push(store: ImageStore, session: Session, name: Reference, image: Image, pr
         _upload(session, config, len(config), image.id)
     answer = session.send("PUT", f"manifests/{name.tag}", headers={"Content-Type": kind}, body=content)
     if answer.status not in (200, 201, 202):
-        raise _refused(answer, name.path, "the manifest")
+        raise refused(answer, name.path, "the manifest")
     answer.release_conn()
     digest = manifests.digest_of(content)
     store.note_digest(image.id, name, digest)
@@ -148,22 +148,28 @@ def _is_there(session: Session, digest: str) -> bool:
     return answer.status == 200
 
 
+def send_blob(session: Session, content: bytes, digest: str) -> None:
+    """A small one, unless it is there."""
+    if not _is_there(session, digest):
+        _upload(session, content, len(content), digest)
+
+
 def _upload(session: Session, body: Any, size: int, digest: str) -> None:
     """One POST for a place, one PUT with the whole blob."""
     begun = session.send("POST", "blobs/uploads/", headers={"Content-Length": "0"})
     if begun.status not in (201, 202) or "Location" not in begun.headers:
-        raise _refused(begun, session.path, "a blob")
+        raise refused(begun, session.path, "a blob")
     begun.release_conn()
     place = urljoin(f"{session.base}/", begun.headers["Location"])
     place += ("&" if "?" in place else "?") + urlencode({"digest": digest})
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
     done = session.send("PUT", place, headers=headers, body=body)
     if done.status not in (201, 202, 204):
-        raise _refused(done, session.path, "a blob")
+        raise refused(done, session.path, "a blob")
     done.release_conn()
 
 
-def _refused(answer: urllib3.BaseHTTPResponse, path: str, what: str) -> ImageError:
+def refused(answer: urllib3.BaseHTTPResponse, path: str, what: str) -> ImageError:
     text = ""
     with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
         text = json.loads(answer.data)["errors"][0]["message"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from compose_lite.image import manifest, reference, registry, upload
+from compose_lite.image import artifact, artifactpush, manifest, reference, registry, upload
 from compose_lite.image.store import ImageStore
 
 
@@ -102,3 +103,15 @@ def test_pushed_and_pulled_back(server: Registry, tmp_path: Path):
     other = ImageStore(tmp_path / "two")
     got, digest = registry.pull(other, name, progress=lambda *row: None)
     assert got.id == image.id and digest == pushed.digest
+
+
+@pytest.mark.parametrize("version", ["", "1.0", "1.1"])
+def test_a_project_is_published_and_read_back(server: Registry, tmp_path: Path, version: str) -> None:
+    notes = {"com.docker.compose.file": "compose.yaml"}
+    layer = {"mediaType": artifact.FILES[0], "annotations": notes, "data": base64.b64encode(b"services: {}\n").decode()}
+    name = f"127.0.0.1:{server.server_port}/me/app:1"
+    digest = artifactpush.push(name, [layer], version)
+    assert artifact.bring(name, tmp_path) == digest.removeprefix("sha256:")
+    assert (tmp_path / digest[7:] / "compose.yaml").read_bytes() == b"services: {}\n"
+    kind = json.loads(server.manifests["1"][1]).get("artifactType")
+    assert kind == (None if version == "1.0" else artifactpush.PROJECT)
