@@ -9,6 +9,8 @@ REASONS: dict[str, frozenset[str]] = {
             "pre-start-failed",
             "models",
             "archive-broken",
+            "publish-digest",
+            "publish-failed",
             "archive-link",
             "bad-filter",
             "build-archive",

@@ -45,6 +45,7 @@ async def run(
     questions = [_environment(project)] if with_env else []
     if not all(_agreed(context, question, yes) for question in [*questions, _binds(project)] if question):
         return 1
+    publication.layers(project, {}, __version__)  # what cannot be published is said before anything is sent
     await push.run(context, (), ignore_push_failures=False, include_deps=False, quiet=False)
     digests = await _digests(context, project) if resolve_image_digests else {}
     layers = publication.layers(project, digests, __version__)
