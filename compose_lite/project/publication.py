@@ -46,6 +46,8 @@ class _Publication:
             if "$" in node.value:
                 says = f"{path}: the name of a file to publish has a variable in it: {node.value}"
                 raise ProjectError("publish-variable", says, remedy="Write the name out.")
+            if kind == "optional" and not (path.parent / node.value).exists():
+                continue
             name = self._neighbour(path.parent / node.value, kind)
             edits.append((node.start_mark.index, node.end_mark.index, json.dumps(name)))
         for begin, end, name in sorted(edits, reverse=True):
@@ -86,14 +88,16 @@ def _read(path: Path) -> str:
 
 
 def _neighbours(root: yaml.Node | None) -> Iterator[tuple[str, yaml.ScalarNode]]:
-    """(kind, node) of the local files that a Compose file names: extends, env_file, include."""
+    """(kind, node) of the local files that a Compose file names: extends, env_file (or optional), include."""
     top = _entries(root)
     for service in _entries(top.get("services")).values():
         said = _entries(service)
         extended = _entries(said.get("extends")).get("file")
         yield from _local("extends", extended)
         for entry in _items(said.get("env_file")):
-            yield from _local("env_file", entry if isinstance(entry, yaml.ScalarNode) else _entries(entry).get("path"))
+            said_of = _entries(entry)
+            required = getattr(said_of.get("required"), "value", "true") != "false"
+            yield from _local("env_file" if required else "optional", entry if not said_of else said_of.get("path"))
     for entry in _items(top.get("include")):
         for path in _items(entry if isinstance(entry, yaml.ScalarNode) else _entries(entry).get("path")):
             yield from _local("include", path)

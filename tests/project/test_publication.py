@@ -18,7 +18,7 @@ FILE = """# kept
 services:
   a:
     image: i  # ${KEPT:-x}
-    env_file: [a.env, {path: "b.env", required: false}]
+    env_file: [a.env, {path: "b.env", required: false}, {path: none, required: false}]
   b:
     extends: {file: base.yaml, service: base}
     environment: !override {A: "1"}
