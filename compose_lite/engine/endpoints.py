@@ -140,6 +140,8 @@ def hosts_text(container: NetworkContainer, extra: Iterable[tuple[str, str]]) ->
     """/etc/hosts of a container with a namespace of its own."""
     lines = [*_LOCAL_HOSTS, *(f"{address}\t{name}" for name, address in extra)]
     host, domain = container.config.get("Hostname") or short(container.id), container.config.get("Domainname") or ""
+    if not domain and "." in host:  # it is the long name then
+        host, _, domain = host.partition(".")
     names = f"{host}.{domain} {host}" if domain else host
     for name in endpoint_order(container):
         endpoint = container.endpoints[name]

@@ -181,8 +181,12 @@ class Volumes:
         points |= mine
         for path, options in (host.get("Tmpfs") or {}).items():
             _check_tmpfs(options)
+            if clean(path) in mine:
+                raise EngineError(f"Duplicate mount point: {clean(path)}", http_status=400)
             points.setdefault(clean(path), {**_point("tmpfs", "", path), "x-options": options, "x-hidden": True})
         for path in (*(container.config.get("Volumes") or ()), *image_volumes):
+            if clean(path) == "/":
+                raise EngineError(f"invalid volume specification: '{path}': destination can't be '/'", http_status=400)
             if clean(path) not in points:
                 points[clean(path)] = self._volume_point(self.create({})["Name"], path)
         return list(points.values())

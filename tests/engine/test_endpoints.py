@@ -78,3 +78,9 @@ def test_network_settings() -> None:
     assert found["Ports"] == {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "81/tcp": None}
     assert "x-interface" not in found["Networks"]["net"] and found["IPAddress"] == ""
     assert endpoints.network_settings(on("bridge"), [], live=False)["IPAddress"] == "10.0.0.2"
+
+
+def test_a_host_name_with_dots_is_the_long_one() -> None:
+    made = on("net", Hostname="web.example.test")
+    made.endpoints["net"]["IPAddress"] = "172.18.0.2"
+    assert endpoints.hosts_text(made, ()).splitlines()[-1] == "172.18.0.2\tweb.example.test web"

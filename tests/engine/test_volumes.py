@@ -239,6 +239,7 @@ def test_a_mount_is_shared_only_where_its_source_is(tmp_path: Path) -> None:
         ({"Type": "tmpfs", "Source": "x", "Target": "/v"}, "field Source must not be specified"),
         ({"Type": "bind", "Target": "/v"}, "field Source must not be empty"),
         ({"Type": "npipe", "Source": "x", "Target": "/v"}, "mount type unknown"),
+        ({"Type": "volume", "Target": "/"}, "destination can.t be"),
         ({"Type": "image", "Source": "nosuch", "Target": "/v"}, "No such image: nosuch"),
     ],
 )
