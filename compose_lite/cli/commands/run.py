@@ -45,7 +45,7 @@ COMMAND = Command(
         flag("-i", "--interactive", default=True, help="Keep STDIN open even if not attached"),
         options("-l", "--label", help="Add or override a label"),
         option("--name", help="Assign a name to the container"),
-        flag("-T", "--no-tty", default=None, help="Disable pseudo-TTY allocation (default: auto-detected)"),
+        flag("-T", "--no-TTY", "--no-tty", default=None, help="Disable pseudo-TTY allocation (default: auto-detected)"),
         flag("--no-deps", help="Don't start linked services"),
         options("-p", "--publish", help="Publish a container's port(s) to the host"),
         option("--pull", default="", help='Pull image before running ("always"|"missing"|"never")'),
