@@ -1,6 +1,6 @@
 """Commands and flags of Docker Compose as facts: `python -m tests.cli.record_reference docker compose > tests/cli/reference.txt`.
 
-A line: command, long name, short name (or -), kind of value (or - for a switch), default (or -). `ROOT` stands for the options before a command.
+A line: command, long name, short name (or -), kind of value (- for a switch), default (or -). `ROOT`: the options before a command.
 """
 
 from __future__ import annotations
