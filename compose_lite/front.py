@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Commands that need no engine, and the global options that take a value (to find the command's name behind them).
-ALONE = ("config", "convert", "help", "version", "engine", "graph")
+ALONE = ("config", "convert", "help", "version", "engine", "graph", "completion", "__complete")
 VALUED = (
     "-f",
     "--file",

@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
         "attach",
         "build",
         "commit",
+        "completion",
         "config",
         "container",
         "convert",
@@ -102,6 +103,11 @@ def run(argv: Sequence[str], environ: dict[str, str]) -> int:
     """One command line; its exit status. Prints errors, never a traceback for what users do."""
     context = Context(Globals(), environ)
     try:
+        if argv[:1] == ["__complete"]:
+            from compose_lite.cli.completing import told
+
+            context.out.write(told(context, argv[1:]))
+            return 0
         values, rest = _split(argv)
         context.options = _globals(values, environ)
         if values["version"]:
@@ -213,6 +219,10 @@ def overview() -> str:
     options_text = ROOT.usage("compose-lite").split("Options:")[1]
     usage = "Usage:  compose-lite [OPTIONS] COMMAND\n\nDefine and run multi-container applications\n\nOptions:"
     return usage + options_text + "\nCommands:\n" + "\n".join(lines) + "\n"
+
+
+def globals_of(argv: Sequence[str], environ: dict[str, str]) -> Globals:
+    return _globals(_split(argv)[0], environ)
 
 
 def _split(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
