@@ -111,7 +111,8 @@ class Context:
         if self.options.project_name and not self.options.files and not self.environ.get("COMPOSE_FILE"):
             return None, self.options.project_name
         try:
-            project = with_services_enabled(self.load(), services)
+            # what exists does not depend on env files: one that is missing keeps nobody from stopping it
+            project = with_services_enabled(self.load(resolve_env=False), services)
         except SpecError:
             if not name or self.options.files:
                 raise

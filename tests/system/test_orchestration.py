@@ -112,3 +112,19 @@ def test_timing_names_every_phase(engine: Engine) -> None:
     assert start["critical"]
     assert "execute" in start["parts"]
     assert Path(engine.project / "compose.yaml").exists()
+
+
+def test_a_missing_env_file_keeps_nobody_from_stopping(engine: Engine) -> None:
+    spec(engine, service("web", SLEEP))
+    engine.run("up", "-d")
+    engine.spec("services:\n" + service("web", SLEEP, "    env_file: not-there.env\n"))
+    engine.run("up", "-d", code=1)
+    assert "web" in engine.run("ps", "--services")
+    engine.run("stop", "-t", "0")
+    engine.run("down", "-t", "0")
+
+
+def test_behind_an_init_a_missing_program_is_127(engine: Engine) -> None:
+    spec(engine, service("web", SLEEP))
+    engine.run("run", "--rm", "-T", "web", "not-there", code=127)
+    engine.run("run", "--rm", "-T", "web", "/etc", code=126)

@@ -21,6 +21,7 @@ from compose_lite.graph.services import needs
 from compose_lite.project.containerspec import Instance, create_body, injected_files
 from compose_lite.project.images import ensure_images
 from compose_lite.project.injecting import inject
+from compose_lite.project.languagemodels import provided_models
 from compose_lite.project.observe import containers_of
 from compose_lite.project.plan import AwaitCondition
 from compose_lite.spec.dotenv import parse
@@ -104,11 +105,18 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
             return 0
         return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal)
     except ApiError as error:
-        raise ProjectError("run-failed", str(error), status=1) from error
+        raise ProjectError("run-failed", str(error), status=not_started(error.says) if wanted.init else 1) from error
     finally:
         if o["rm"] and not o["detach"]:
             with anyio.CancelScope(shield=True), suppress(ApiError):
                 await engine.remove(id, force=True, volumes=True)
+
+
+def not_started(says: str) -> int:
+    """Behind an init it is the init that finds no program, and ends with a shell's status."""
+    if "executable file not found" in says or "no such file or directory" in says:
+        return 127
+    return 126 if "permission denied" in says else 1
 
 
 async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool) -> int:
@@ -144,6 +152,8 @@ async def _dependencies(context: Context, project: Project, service: Service, re
         work = await upping.converge(start=True)
         project = upping.project
         await _conditions(work, project, service)
+    if not needed and not context.options.dry_run:
+        project = await provided_models(project, report, context.environ)
     lone = Upping(context, project, report, (service.name,), {"no_deps": True, "remove_orphans": o["remove_orphans"]})
     await lone.ground()
     return project

@@ -31,6 +31,8 @@ COMMAND = Command(
 
 async def run(context: Context, services: Sequence[str], wait: bool, wait_timeout: int | None) -> None:
     project, name = context.load_or_name(services)
+    if project is not None and any(service.pre_start for service in project.services.values()):
+        project = context.load(services=services)  # its steps get the environment
     engine, report = await context.engine(), progress(context)
     everything = await containers_of(engine, name)
     found = [c for c in everything if not services or c.service in services]
