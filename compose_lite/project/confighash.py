@@ -12,10 +12,10 @@ from typing import Any
 
 from compose_lite.spec.models.resources import Network, Volume
 from compose_lite.spec.models.service import Service, changed
-from compose_lite.spec.render import plain_service, plain_value
+from compose_lite.spec.render import plain_value
 
 NOBODY: Mapping[str, str] = {}
-NOT_COUNTED = ("build", "pull_policy", "scale", "depends_on", "profiles")
+NOT_COUNTED = ("build", "pull_policy", "pull_refresh_after", "scale", "depends_on", "profiles")
 
 
 def service_hash(service: Service, sharing: Mapping[str, str] = NOBODY) -> str:
@@ -28,7 +28,8 @@ def service_hash(service: Service, sharing: Mapping[str, str] = NOBODY) -> str:
 
 def configuration(service: Service, sharing: Mapping[str, str] = NOBODY) -> dict[str, Any]:
     """What is hashed, as a JSON document: our engine keeps it with the container, so that a plan can say what changed."""
-    what = {key: value for key, value in plain_service(_resolved(service, sharing), "json").items() if key not in NOT_COUNTED}
+    found = plain_value(_resolved(service, sharing), True)
+    what = {key: value for key, value in found.items() if key not in NOT_COUNTED and key != "name"}
     if "deploy" in what:
         what["deploy"] = {key: value for key, value in what["deploy"].items() if key != "replicas"}
     return what
@@ -57,8 +58,12 @@ def network_hash(network: Network) -> str:
 
 
 def volume_hash(volume: Volume) -> str:
-    return _digest({"driver": "local", **plain_value(volume, True)})
+    return _digest(plain_value(volume.model_copy(update={"driver": volume.driver or "local"}), True))
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """Of the text that Go's encoding/json writes: attributes in the models' order, which is that of Docker Compose's."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
