@@ -32,6 +32,8 @@ async def recover(containers: Containers) -> None:
             container.move(Event.LOST)
             containers.save(container)
         if not (container.running or container.state is State.RESTARTING):
+            if _starts_with_machine(container):
+                again.append(container)
             continue
         async with containers.live(container.id).lock:  # an end that is heard meanwhile comes after
             bundle = bundles.get(container.id)
@@ -49,6 +51,12 @@ async def recover(containers: Containers) -> None:
     for container in again:
         with cleaning(container, "start after the engine's"):
             await containers.start(container)
+
+
+def _starts_with_machine(container: Container) -> bool:
+    """`always` holds over a stop by hand once the machine has been restarted (Docker: its daemon)."""
+    ended_before = container.state is State.EXITED and container.boot != pidfd.boot_id()
+    return ended_before and container.stopped_by_hand and restart.starts_with_engine(container.host_config["RestartPolicy"], False, True)
 
 
 async def _go_on_with(containers: Containers, container: Container, found: Adopted) -> None:

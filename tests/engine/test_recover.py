@@ -43,7 +43,13 @@ class StandIn:
 
 
 def recovered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was: State, found: Adopted | None, policy: str = "no", boot: str = ""
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    was: State,
+    found: Adopted | None,
+    policy: str = "no",
+    boot: str = "",
+    by_hand: bool = False,
 ) -> tuple[Any, StandIn, list[str]]:
     """The container after the recovery, what the stand-in was asked for, and what was started."""
     folders = Folders(tmp_path / "run", tmp_path / "data")
@@ -51,6 +57,7 @@ def recovered(
     folders.data.mkdir()
     before = container({"RestartPolicy": {"Name": policy}})
     before.state, before.pid, before.exit_code, before.boot = was, 99, 3, boot or pidfd.boot_id()
+    before.stopped_by_hand = by_hand
     stand_in, started = StandIn(found), list[str]()
 
     async def scenario() -> Any:
@@ -118,6 +125,25 @@ def test_it_has_ended(
 def test_a_pid_of_before_the_machines_restart_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     after, _, _ = recovered(tmp_path, monkeypatch, State.RUNNING, RUNS_ON, boot="another boot")
     assert after.state is State.EXITED
+
+
+@pytest.mark.parametrize(
+    ("was", "policy", "by_hand", "boot", "starts"),
+    [
+        (State.RUNNING, "always", False, "another", True),
+        (State.RUNNING, "unless-stopped", False, "another", True),
+        (State.RUNNING, "no", False, "another", False),
+        (State.EXITED, "always", True, "another", True),
+        (State.EXITED, "always", True, "", False),
+        (State.EXITED, "unless-stopped", True, "another", False),
+        (State.EXITED, "no", False, "another", False),
+    ],
+)
+def test_the_machine_was_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was: State, policy: str, by_hand: bool, boot: str, starts: bool
+) -> None:
+    _, _, started = recovered(tmp_path, monkeypatch, was, None, policy, boot, by_hand)
+    assert bool(started) == starts
 
 
 def test_a_removal_that_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ REASONS: dict[str, frozenset[str]] = {
             "archive-broken",
             "publish-digest",
             "publish-failed",
+            "unit-file",
             "publish-file",
             "archive-link",
             "bad-filter",

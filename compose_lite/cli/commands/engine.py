@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import anyio
 from compose_lite import __version__
 from compose_lite.api.client import EngineClient
 from compose_lite.api.protocol import DockerEngine
+from compose_lite.cli import unitfile
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, flag, option
 from compose_lite.errors import ApiError, UsageError
@@ -118,7 +120,20 @@ async def _stop_container(engine: DockerEngine, id: str, timeout: int | None) ->
     await engine.stop(id, timeout=timeout)
 
 
+async def enable(context: Context) -> None:
+    uid = os.geteuid()
+    content = unitfile.text([sys.executable, "-m", "compose_lite"], context.environ, uid)
+    context.print(unitfile.enable(unitfile.path_of(uid, context.environ), content, uid))
+
+
+async def disable(context: Context) -> None:
+    uid = os.geteuid()
+    context.print(unitfile.disable(unitfile.path_of(uid, context.environ), uid))
+
+
 SUBCOMMANDS = {
+    "enable": (Command("enable", "Start the engine with the machine, by a systemd unit, for the sake of restart policies", ()), enable),
+    "disable": (Command("disable", "Remove the systemd unit", ()), disable),
     "status": (Command("status", "Show whether the engine runs", (option("--format", default="", help="pretty or json"),)), status),
     "start": (Command("start", "Start the engine unless it runs; print its socket", ()), start),
     "socket": (Command("socket", "Print the engine's socket, for DOCKER_HOST; starts the engine unless it runs", ()), start),
