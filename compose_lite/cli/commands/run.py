@@ -16,7 +16,7 @@ from compose_lite.cli.pflag import Command, argument, arguments, flag, option, o
 from compose_lite.cli.progress import Plain, progress
 from compose_lite.cli.streams import talk
 from compose_lite.cli.upping import Upping, pull_policy
-from compose_lite.errors import ApiError, ProjectError, nearest
+from compose_lite.errors import ApiError, ProjectError, first_error, nearest
 from compose_lite.graph.services import needs
 from compose_lite.project.containerspec import Instance, create_body, injected_files
 from compose_lite.project.images import ensure_images
@@ -104,7 +104,10 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
             context.print(id)
             return 0
         return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal)
-    except ApiError as error:
+    except (ApiError, BaseExceptionGroup) as failed:
+        error = first_error(failed)
+        if not isinstance(error, ApiError):
+            raise
         raise ProjectError("run-failed", str(error), status=not_started(error.says) if wanted.init else 1) from error
     finally:
         if o["rm"] and not o["detach"]:
