@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import time
 from pathlib import Path
 
 from compose_lite.engine import restart
@@ -73,6 +74,8 @@ def _record_end(containers: Containers, container: Container, found: Adopted | N
     container.exit_code = notice.status if notice else container.exit_code if was_restarting else UNKNOWN
     if notice:
         container.finished, container.oom_killed = notice.at_ns, notice.oom_killed
+    elif not was_restarting:
+        container.finished = time.time_ns()  # at the latest
     if not (notice.seen if notice else was_restarting):
         container.error = STATUS_UNKNOWN
     container.move(Event.LOST)

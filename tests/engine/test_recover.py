@@ -118,6 +118,7 @@ def test_it_has_ended(
 ) -> None:
     after, asked, started = recovered(tmp_path, monkeypatch, was, found, policy)
     assert (after.state, after.pid, after.exit_code, after.error) == (State.EXITED, 0, status, error)
+    assert after.finished or was is State.RESTARTING
     assert bool(started) == starts
     assert [call for call in asked.asked if call[0] == "delete"], "its bundle is removed"
 
