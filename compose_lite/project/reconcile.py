@@ -5,6 +5,7 @@ A container is recreated when its configuration hash or its image differs, or wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -338,10 +339,15 @@ def _one_a_number(seen: Sequence[Seen], project: Project, service: Service) -> t
     return [c for c in seen if c in kept], [c for c in seen if c not in kept]
 
 
+_TEMPORARY = re.compile("[0-9a-f]{12}_")
+
+
 def sharing_of(snapshot: Snapshot) -> dict[str, str]:
     """service -> the container whose namespaces and volumes others use."""
     found: dict[str, str] = {}
-    for container in sorted((c for c in snapshot.containers if not c.oneoff), key=lambda c: (c.number, c.name)):
+    for container in sorted(
+        (c for c in snapshot.containers if not c.oneoff), key=lambda c: (c.number, bool(_TEMPORARY.match(c.name)), c.name)
+    ):
         found.setdefault(container.service, container.id)
     return found
 
