@@ -114,7 +114,7 @@ class Engine:
             return  # closed already
         self.run("down", "-v", "-t", "0", code=None)
         for pid in [*self.processes(), *self.zygotes()]:
-            if alive(pid):
+            with contextlib.suppress(ProcessLookupError):  # it may end by itself meanwhile
                 os.kill(pid, signal.SIGTERM)
         eventually(lambda: not self.processes() and not self.zygotes(), 20)
         subprocess.run(["rm", "-rf", str(self.base)], check=False)
