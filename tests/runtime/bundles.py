@@ -38,6 +38,7 @@ MOUNTS: list[dict[str, Any]] = [
     {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
     {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
 ]
+_CGROUPS, _PARENT = Path("/sys/fs/cgroup"), "compose-lite-test"
 MASKED = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/scsi"]
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
@@ -95,7 +96,7 @@ class Rig:
             config=config,
             overlay=Overlay([str(self.root)], str(data / "upper"), str(data / "work")),
             log=Log(path=str(data / "log.json")),
-            cgroup_parent="/compose-lite-test",
+            cgroup_parent=f"/{_PARENT}",
             **more,
         )
 
@@ -128,6 +129,9 @@ async def rig(folder: Path) -> AsyncIterator[Rig]:
         for known in list(made.runtime._known):
             await made.runtime.delete(known)
         made.runtime.close()
+        for group in (*_CGROUPS.glob(_PARENT), *_CGROUPS.glob(f"*/{_PARENT}")):
+            with contextlib.suppress(OSError):  # another rig's containers are in it
+                group.rmdir()
         shutil.rmtree(made.run, ignore_errors=True)
 
 
