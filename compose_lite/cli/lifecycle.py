@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from compose_lite.cli.context import Context
+from compose_lite.cli.progress import progress
 from compose_lite.errors import ProjectError, nearest
 from compose_lite.graph.services import start_levels, stop_levels
 from compose_lite.project.observe import Seen, containers_of
@@ -61,6 +62,19 @@ def levels(project: Any, containers: Sequence[Seen], *, stopping: bool) -> list[
     ranked = [[c for c in containers if c.service in level] for level in order]
     strangers = [c for c in containers if c.service not in whole.services]
     return [level for level in [strangers, *ranked] if level]
+
+
+async def freeze(context: Context, services: Sequence[str], on: bool) -> None:
+    """pause and unpause: by the cgroup freezer."""
+    _, _, found = await chosen(context, services, all=False)
+    engine, report = await context.engine(), progress(context)
+
+    async def act(container: Seen) -> None:
+        await (engine.pause if on else engine.unpause)(container.id)
+        report.event("Container", container.name, "Paused" if on else "Unpaused", done=True)
+
+    await on_each([found], act)
+    report.close()
 
 
 async def on_each(groups: Sequence[Sequence[Seen]], act: Callable[[Seen], Coroutine[Any, Any, object]]) -> None:

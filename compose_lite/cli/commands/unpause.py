@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.lifecycle import chosen, on_each
+from compose_lite.cli.lifecycle import freeze
 from compose_lite.cli.pflag import Command, arguments
-from compose_lite.cli.progress import progress
-from compose_lite.project.observe import Seen
 
 COMMAND = Command("unpause", "Unpause services", (arguments("services"),))
 
 
 async def run(context: Context, services: Sequence[str]) -> None:
-    _, _, found = await chosen(context, services, all=False)
-    engine, report = await context.engine(), progress(context)
-
-    async def act(container: Seen) -> None:
-        await engine.unpause(container.id)
-        report.event("Container", container.name, "Unpaused", done=True)
-
-    await on_each([found], act)
-    report.close()
+    await freeze(context, services, False)
