@@ -11,7 +11,7 @@ import os
 
 from compose_lite.linux import cgroups, namespaces, pidfd, unix
 from compose_lite.linux.syscall import read_file
-from compose_lite.runtime import init, messages, rootfs
+from compose_lite.runtime import child, init, messages, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ def _namespaces(linux: Mapping[str, Any], fds: Mapping[str, int]) -> tuple[int, 
     for entry in linux.get("namespaces") or ():
         known = namespaces.KINDS.get(entry["type"])
         if known is None:
-            raise init.StartError(128, f"unknown namespace {entry['type']!r}")
+            raise child.StartError(128, f"unknown namespace {entry['type']!r}")
         flag, path = known[0], entry.get("path")
         if path and flag in (namespaces.NEWUSER, namespaces.NEWNS, namespaces.NEWTIME):
-            raise init.StartError(128, f"joining a {entry['type']} namespace is not supported")
+            raise child.StartError(128, f"joining a {entry['type']} namespace is not supported")
         if path:
             fd = fds[path[3:]] if path.startswith("fd:") else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             joins.append((fd, flag))
@@ -136,7 +136,7 @@ def _clone(flags: int, joins: list[tuple[int, int]], group: cgroups.Group) -> in
                 raise
             pid = namespaces.clone3(flags)
     except OSError as error:
-        raise init.StartError(128, f"cannot create the container's namespaces: {os.strerror(error.errno or 0).lower()}") from error
+        raise child.StartError(128, f"cannot create the container's namespaces: {os.strerror(error.errno or 0).lower()}") from error
     if pid == 0:
         return 0
     for fd, flag in own:
@@ -171,7 +171,7 @@ def _complete(born: Born, linux: Mapping[str, Any], flags: int) -> None:
     try:
         born.group.join(born.pid)
     except OSError as error:
-        raise init.StartError(128, f"cannot move the container into its cgroup: {error.strerror}") from error
+        raise child.StartError(128, f"cannot move the container into its cgroup: {error.strerror}") from error
     _say(born.sync, "go")
     fds = hear(born.sync)
     if fds:
@@ -194,10 +194,10 @@ def hear(sync: _socket.socket) -> list[int]:
     except ConnectionResetError:  # it ended without having heard us: once told, the kernel gives what it has said
         data, fds = unix.receive(sync)
     if not data:
-        raise init.StartError(128, "the container's process ended before it was ready (killed, or out of memory within its limit)")
+        raise child.StartError(128, "the container's process ended before it was ready (killed, or out of memory within its limit)")
     found = messages.decode(data)
     if "error" in found:
-        raise init.StartError(found["error"]["status"], found["error"]["says"])
+        raise child.StartError(found["error"]["status"], found["error"]["says"])
     return fds
 
 

@@ -10,7 +10,7 @@ import os
 
 from compose_lite.linux import cgroups, namespaces, pidfd, unix
 from compose_lite.linux.syscall import read_file
-from compose_lite.runtime import init, messages
+from compose_lite.runtime import child, init, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def enter(header: Mapping[str, Any], process: dict[str, Any], fds: Mapping[str, 
     try:
         target = pidfd.open_same(state["pid"], state["start"])
     except ProcessLookupError:
-        raise init.StartError(128, f"container {header['id']} is not running") from None
+        raise child.StartError(128, f"container {header['id']} is not running") from None
     if pidfd.is_zombie(state["pid"]):
-        raise init.StartError(128, f"container {header['id']} is not running")
+        raise child.StartError(128, f"container {header['id']} is not running")
     if state.get("runtime"):
         from compose_lite.runtime import foreign
 
@@ -49,7 +49,7 @@ def enter(header: Mapping[str, Any], process: dict[str, Any], fds: Mapping[str, 
             os.setresuid(0, 0, 0)
         pid = namespaces.clone3(namespaces.PARENT, unified)
     except OSError as error:
-        raise init.StartError(128, f"cannot enter container {header['id']}: {error.strerror}") from error
+        raise child.StartError(128, f"cannot enter container {header['id']}: {error.strerror}") from error
     if pid == 0:
         sync.close()
         _become(header, process, state, theirs, stdio)
@@ -79,12 +79,12 @@ def _become(header: Mapping[str, Any], process: dict[str, Any], state: Mapping[s
             stdio = [slave, slave, slave]
         init.take_stdio(stdio, process, terminal=terminal)
         init.become_program(process, state["seccomp"], {}, sync, make_folder=False)
-    except init.StartError as error:
-        init.report(sync, error.status, error.says)
+    except child.StartError as error:
+        child.report(sync, error.status, error.says)
     except OSError as error:
-        init.report(sync, 128, error.strerror or str(error))
+        child.report(sync, 128, error.strerror or str(error))
     except BaseException as error:
-        init.report(sync, 128, f"{type(error).__name__}: {error}")
+        child.report(sync, 128, f"{type(error).__name__}: {error}")
     os._exit(128)
 
 
@@ -97,7 +97,7 @@ def _await_execve(sync: _socket.socket) -> int:
             return master
         found = messages.decode(data)
         if "error" in found:
-            raise init.StartError(found["error"]["status"], found["error"]["says"])
+            raise child.StartError(found["error"]["status"], found["error"]["says"])
         master = fds[0] if fds else master
 
 

@@ -14,7 +14,7 @@ import os
 from compose_lite.linux import cgroups, namespaces, pidfd, unix
 from compose_lite.linux import mount as mounts
 from compose_lite.linux.syscall import prctl, read_file
-from compose_lite.runtime import container, init, messages, rootfs
+from compose_lite.runtime import child, container, init, messages, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ def _starter(program: str, folder: str, id: str) -> _socket.socket:
         theirs.close()
         return sync
     try:
-        init.close_all_but(theirs.fileno())
+        child.close_all_but(theirs.fileno())
         data, _ = unix.receive(theirs)
         if data:
             _run(program, folder, ["start", id], None)
-    except init.StartError as error:
-        init.report(theirs, error.status, error.says)
+    except child.StartError as error:
+        child.report(theirs, error.status, error.says)
     except BaseException as error:
-        init.report(theirs, 128, str(error))
+        child.report(theirs, 128, str(error))
     finally:
         os._exit(0)
 
@@ -139,7 +139,7 @@ def delete(program: str, bundle: str, id: str) -> None:
     """What the runtime keeps of the container, and its hooks of the end."""
     try:
         _run(program, f"{bundle}/{FOLDER}", ["delete", "--force", id], None)
-    except (init.StartError, OSError):
+    except (child.StartError, OSError):
         pass  # it never came to be; its state goes with the bundle
     remove_folder(bundle)
 
@@ -206,7 +206,7 @@ def _receive_terminal(listener: _socket.socket, window: Sequence[int] | None) ->
     _, fds = unix.receive(sock)
     sock.close()
     if not fds:
-        raise init.StartError(128, "the runtime sent no terminal")
+        raise child.StartError(128, "the runtime sent no terminal")
     os.set_blocking(fds[0], False)
     if window:
         init.set_window(fds[0], window)
@@ -244,7 +244,7 @@ def _become(argv: list[str], stdio: Sequence[int] | None, prepare: Callable[[], 
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         for target, fd in enumerate(stdio or (null, null, null)):
             os.dup2(fd, target)
-        init.reset_signals()
+        child.reset_signals()
         os.execve(argv[0], argv, {"PATH": init.DEFAULT_PATH})
     except BaseException as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror and prepare is None else str(error)
@@ -264,7 +264,7 @@ def _hide_v2_tree(runtime: str) -> None:
         mounts.umount(f"{cgroups.ROOT}/unified", mounts.DETACH)
 
 
-def failure(log: str, otherwise: str) -> init.StartError:
+def failure(log: str, otherwise: str) -> child.StartError:
     """The last error of a runtime's log, with Docker's exit status for it. Pure."""
     says = otherwise
     for line in log.splitlines():
@@ -276,7 +276,7 @@ def failure(log: str, otherwise: str) -> init.StartError:
             says = str(found["msg"])
     low = says.lower()
     status = 127 if any(word in low for word in _NOT_FOUND) else 126 if any(word in low for word in _NOT_RUNNABLE) else 128
-    return init.StartError(status, says)
+    return child.StartError(status, says)
 
 
 def _write(path: str, document: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import os
 import select
 
 from compose_lite.linux.syscall import read_file
-from compose_lite.runtime import init, messages
+from compose_lite.runtime import child, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def prepare(config: Mapping[str, Any], bundle: str, id: str, pid: int) -> None:
     hooks = config["hooks"]
     for name in _REFUSED:
         if hooks.get(name):
-            raise init.StartError(128, f"the built-in runtime runs no {name} hooks: choose another one (runtime: crun)")
+            raise child.StartError(128, f"the built-in runtime runs no {name} hooks: choose another one (runtime: crun)")
     document: dict[str, Any] = {**config, "root": {**(config.get("root") or {}), "path": f"{bundle}/rootfs"}}
     state: dict[str, Any] = {
         "ociVersion": "1.0.2",
@@ -56,7 +56,7 @@ def run(hooks: Mapping[str, Any], name: str, state: bytes) -> None:
         status, said = _one(hook, state)
         if status:
             says = f"error running {name} hook #{number}: exit status {status}"
-            raise init.StartError(128, says + (f", output: {said}" if said else ""))
+            raise child.StartError(128, says + (f", output: {said}" if said else ""))
 
 
 def _one(hook: Mapping[str, Any], state: bytes) -> tuple[int, str]:
@@ -98,8 +98,8 @@ def _become(hook: Mapping[str, Any], told: int, said: int) -> NoReturn:
     try:
         for target, fd in ((0, told), (1, said), (2, said)):
             os.dup2(fd, target)
-        init.close_all_but(2)
-        init.reset_signals()
+        child.close_all_but(2)
+        child.reset_signals()
         environment = dict(entry.split("=", 1) for entry in hook.get("env") or () if "=" in entry)
         os.execve(hook["path"], hook.get("args") or [hook["path"]], environment)
     except OSError as error:

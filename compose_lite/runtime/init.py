@@ -22,6 +22,7 @@ import termios
 from compose_lite.linux import capabilities, namespaces, openat2, process_title, unix
 from compose_lite.linux.syscall import prctl, syscall, write_file
 from compose_lite.runtime import messages, rootfs
+from compose_lite.runtime.child import StartError, close_all_but, report, reset_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,14 +44,6 @@ _CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambien
 _UNLIMITED = (1 << 64) - 1
 
 
-class StartError(Exception):
-    """Why the program cannot be started, in Docker's words, with the exit status that says so."""
-
-    def __init__(self, status: int, says: str) -> None:
-        super().__init__(says)
-        self.status, self.says = status, says
-
-
 def become_container(launch: dict[str, Any], bundle: str, sync: _socket.socket, stdio: Sequence[int], group: Group, new: int) -> NoReturn:
     """From the clone to execve. stdio: stdin, stdout, stderr (without tty). new: flags of the namespaces that are ours alone."""
     try:
@@ -62,13 +55,6 @@ def become_container(launch: dict[str, Any], bundle: str, sync: _socket.socket, 
     except BaseException as error:
         report(sync, 128, f"{type(error).__name__}: {error}")
     os._exit(128)
-
-
-def report(sync: _socket.socket, status: int, says: str) -> None:
-    try:
-        unix.send(sync, messages.encode({"error": {"status": status, "says": says}}))
-    except OSError:
-        pass
 
 
 def _words(error: BaseException) -> str:
@@ -298,23 +284,6 @@ def _set_sysctl(key: str, value: str) -> None:
         write_file(path, value)
     except OSError as error:
         raise StartError(128, f"open {path}: {os.strerror(error.errno or 0).lower()}") from error
-
-
-def close_all_but(kept: int) -> None:
-    if kept > 3:
-        syscall("close_range", 3, kept - 1, 0)
-    syscall("close_range", max(kept + 1, 3), 0xFFFFFFFF, 0)
-
-
-def reset_signals() -> None:
-    """Python ignores SIGPIPE and SIGXFSZ, and ignored and blocked signals are inherited over execve."""
-    for number in range(1, 65):
-        if number not in (9, 19, 32, 33) and _signal.getsignal(number) not in (_signal.SIG_DFL, None):
-            _signal.signal(number, _signal.SIG_DFL)
-    default = ctypes.create_string_buffer(32)  # struct sigaction of the kernel: SIG_DFL, no flags
-    for number in (32, 33):  # libc keeps these two to itself and lets nobody reset them
-        syscall("rt_sigaction", number, default, None, 8)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _set_oom_score(value: int) -> None:

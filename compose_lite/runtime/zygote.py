@@ -18,7 +18,7 @@ import time
 
 from compose_lite.linux import cgroups, pidfd, unix
 from compose_lite.linux.syscall import call, prctl, syscall
-from compose_lite.runtime import container, execin, init, messages, monitor
+from compose_lite.runtime import child, container, execin, messages, monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def _birth(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _so
         try:
             launch = messages.decode(body)
             born = _midwife(launch)(launch, bundle, fds)
-        except init.StartError as error:
+        except child.StartError as error:
             _refuse(client, report, number, error.status, error.says)
         except (OSError, ValueError, KeyError) as error:
             _refuse(client, report, number, 128, error.strerror or str(error) if isinstance(error, OSError) else f"{error!r}")
@@ -378,7 +378,7 @@ def _exec(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _soc
         number = header["n"]
         try:
             pid, started, master = execin.enter(header, messages.decode(body), fds)
-        except init.StartError as error:
+        except child.StartError as error:
             _answer(client, {"re": number, "error": {"status": error.status, "says": error.says}})
         except (OSError, ValueError, KeyError) as error:
             _answer(client, {"re": number, "error": {"status": 128, "says": str(error)}})
