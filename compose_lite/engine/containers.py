@@ -39,9 +39,7 @@ class Containers(Runs):
             raise EngineError(f"No such image: {tagged}", http_status=404)
         id = new_id()
         plain = creation.check_name(name) if name else self._free_name()
-        if plain in self._names:
-            says = f'Conflict. The container name "/{plain}" is already in use by container "{self._names[plain]}"'
-            raise EngineError(f"{says}. You have to remove (or rename) that container to be able to reuse that name.", http_status=409)
+        self._check_free(plain)
         config = creation.config_of(body, image.run_config, id, socket.gethostname())
         if not config["Cmd"] and not config["Entrypoint"]:
             raise EngineError("no command specified", http_status=400)
@@ -50,19 +48,7 @@ class Containers(Runs):
         disks = devices.disk_numbers(host)
         if unkept := cgroups.unkept(ociconfig.resources(host, (), host["Privileged"], disks)):
             warnings.append(f"{', '.join(unkept)} cannot be kept: no cgroup of ours has these controllers (docs/rootless.md)")
-        for key, kind in (("IpcMode", "ipc"), ("PidMode", "pid")):
-            if str(host[key]).startswith("container:"):
-                try:
-                    self.find(host[key].partition(":")[2])
-                except EngineError as error:
-                    raise EngineError(error.says, http_status=400) from error
-                del kind
-        for link in host["Links"] or ():
-            name = link.partition(":")[0].removeprefix("/")
-            try:
-                self.find(name)
-            except EngineError as error:
-                raise EngineError(f"could not get container for {name}: {error.says}", http_status=400) from error
+        self._check_others(host)
         container = Container(
             id,
             plain,
@@ -90,6 +76,27 @@ class Containers(Runs):
         self.emit(container, "create")
         return container
 
+    def _check_free(self, name: str, when: str = "") -> None:
+        if name in self._names:
+            says = f'{when}Conflict. The container name "/{name}" is already in use by container "{self._names[name]}"'
+            raise EngineError(f"{says}. You have to remove (or rename) that container to be able to reuse that name.", http_status=409)
+
+    def _check_others(self, host: Document) -> None:
+        """That the containers exist whose namespaces it joins or that it links to."""
+        for key in ("IpcMode", "PidMode"):
+            mode, _, name = str(host[key]).partition(":")
+            if mode == "container":
+                try:
+                    self.find(name)
+                except EngineError as error:
+                    raise EngineError(error.says, http_status=400) from error
+        for link in host["Links"] or ():
+            name = link.partition(":")[0].removeprefix("/")
+            try:
+                self.find(name)
+            except EngineError as error:
+                raise EngineError(f"could not get container for {name}: {error.says}", http_status=400) from error
+
     def _free_name(self) -> str:
         from compose_lite.engine.names import random_name
 
@@ -111,10 +118,7 @@ class Containers(Runs):
         plain = creation.check_name(name)
         if plain == container.name:
             raise EngineError("Renaming a container with the same name as its current name", http_status=400)
-        if plain in self._names:
-            says = f'Error when allocating new name: Conflict. The container name "/{plain}" is already in use by'
-            says += f' container "{self._names[plain]}"'
-            raise EngineError(f"{says}. You have to remove (or rename) that container to be able to reuse that name.", http_status=409)
+        self._check_free(plain, "Error when allocating new name: ")
         old = container.name
         del self._names[old]
         self._names[plain] = container.id
