@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compose_lite import ignore, units
+from compose_lite import ignore, reference, units
 from compose_lite.api import http
 from compose_lite.build.dockerfile import parse as dockerfile
 from compose_lite.build.dockerfile import words
 from compose_lite.cli import gotemplate
 from compose_lite.errors import BuildError, Error, ImageError, SpecError
-from compose_lite.image import reference, tarstream
+from compose_lite.image import tarstream
 from compose_lite.network import publish
 from compose_lite.project.configtext import ConfigWish, config_text
 from compose_lite.project.containerspec import Instance, create_body

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from compose_lite import reference
 from compose_lite.build import context, fetch, files, operations, solve, stages, views
 from compose_lite.build.dockerfile import lines, parse
 from compose_lite.build.files import Look, Top, Tree, Writer
@@ -26,7 +27,7 @@ from compose_lite.build.steps import Copying, Making, Running, Work, opened
 from compose_lite.errors import BuildError, Error, ImageError, Place
 from compose_lite.ignore import Pattern, ignored, parse_ignore
 from compose_lite.image import layers as layer_files
-from compose_lite.image import manifest, reference
+from compose_lite.image import manifest
 from compose_lite.image.image import Image
 from compose_lite.image.store import ImageStore
 from compose_lite.units import rfc3339

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from compose_lite import reference
 from compose_lite.build import operations as ops
 from compose_lite.build.dockerfile import instructions as ins
 from compose_lite.build.dockerfile import lines, parse, words
@@ -22,7 +23,6 @@ from compose_lite.build.dockerfile.instructions import Instruction, Stage
 from compose_lite.build.dockerfile.lines import Line
 from compose_lite.build.operations import CONTEXT, SCRATCH, Operation, Source
 from compose_lite.errors import BuildError, ImageError, nearest
-from compose_lite.image import reference
 from compose_lite.image.manifest import ARCHITECTURES, DEFAULT_PATH, Platform, host_platform, parse_platform
 from compose_lite.units import format_duration
 

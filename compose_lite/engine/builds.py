@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from compose_lite import rootless
+from compose_lite import reference, rootless
 from compose_lite.engine import creation, ociconfig
 from compose_lite.engine.buildchannel import Channel
 from compose_lite.engine.containers import Containers
@@ -30,7 +30,7 @@ from compose_lite.engine.server import Request
 from compose_lite.engine.users import User
 from compose_lite.errors import EngineError, Error, ImageError
 from compose_lite.ids import new_id
-from compose_lite.image import manifest, reference
+from compose_lite.image import manifest
 from compose_lite.linux import unix
 from compose_lite.runtime.client import Runtime
 

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from compose_lite import reference
 from compose_lite.build.dockerfile import instructions as ins
 from compose_lite.build.dockerfile import parse as dockerfile
 from compose_lite.build.dockerfile import words
 from compose_lite.engine.differences import is_place
 from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError, Error
-from compose_lite.image import compression, layers, manifest, reference
+from compose_lite.image import compression, layers, manifest
 from compose_lite.image.image import Image
 from compose_lite.image.store import ImageStore
 from compose_lite.units import rfc3339

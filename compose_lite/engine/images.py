@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
+from compose_lite import reference
 from compose_lite.engine.filters import matches_labels
 from compose_lite.engine.record import Container
 from compose_lite.engine.server import Reply, Request
 from compose_lite.errors import EngineError, Error, ImageError
-from compose_lite.image import archive, reference
+from compose_lite.image import archive
 from compose_lite.image import manifest as manifests
 from compose_lite.image.image import Image
 from compose_lite.image.removal import Removal, Untagged, Use
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 _STATUS = {
     "image-not-found": 404,
+    "registry-denied": 401,
     "image-conflict": 409,
     "image-name": 400,
     "image-ambiguous": 400,
@@ -74,6 +76,15 @@ class Images:
         """GET /images/{name}/history"""
         rows = await self._in_thread(self.store.history, request.params["name"])
         return [{**row, "Created": _seconds(row["Created"])} for row in rows]
+
+    async def distribution(self, request: Request) -> Document:
+        """GET /distribution/{name}/json: what the registry has under the name."""
+        from compose_lite.image import auth, registry
+
+        name = await self._in_thread(reference.parse, request.params["name"])
+        login = auth.decode_header(request.headers.get("x-registry-auth", ""))
+        found: registry.Distribution = await self._in_thread(partial(registry.describe, name, login=login))
+        return {"Descriptor": found.descriptor.document(), "Platforms": list(found.platforms) or None}
 
     def check_platform(self, name: str, wanted: str) -> None:
         """404 in Docker's words when the image that is here is one for another platform; then clients pull."""

@@ -110,6 +110,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/images/{name+}/tag", _of(Images.tag)),
     ("POST", "/images/{name+}/push", _of(Images.push)),
     ("DELETE", "/images/{name+}", _of(Images.remove)),
+    ("GET", "/distribution/{name+}/json", _of(Images.distribution)),
     ("POST", "/build", _build),
     ("POST", "/build/prune", system.prune_builds),
     ("POST", "/compose-lite/v1/build", _build_ours),

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any, BinaryIO, cast
 
+from compose_lite import reference
 from compose_lite.errors import ImageError
-from compose_lite.image import compression, layers, reference, tarstream
+from compose_lite.image import compression, layers, tarstream
 from compose_lite.image import manifest as manifests
 from compose_lite.image.image import Image, Layer
-from compose_lite.image.reference import Reference
 from compose_lite.image.store import ImageStore
+from compose_lite.reference import Reference
 
 Progress = Callable[[str, int, int], None]
 """(layer's short id, bytes done, bytes in all)"""

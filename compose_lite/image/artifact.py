@@ -18,8 +18,9 @@ from typing import Any
 
 import urllib3
 
+from compose_lite import reference
 from compose_lite.errors import Error, ImageError
-from compose_lite.image import auth, reference
+from compose_lite.image import auth
 from compose_lite.image import manifest as manifests
 from compose_lite.image.registry import Session, endpoints
 

@@ -17,8 +17,9 @@ from typing import Any
 
 import urllib3
 
+from compose_lite import reference
 from compose_lite.errors import Error, ImageError
-from compose_lite.image import auth, manifest, reference, registry, upload
+from compose_lite.image import auth, manifest, registry, upload
 
 PROJECT, EMPTY = "application/vnd.docker.compose.project", "application/vnd.oci.empty.v1+json"
 EMPTY_1_0 = "application/vnd.docker.compose.config.empty.v1+json"

@@ -190,6 +190,11 @@ def layers_of(config: Mapping[str, Any], what: str) -> tuple[str, ...]:
     return tuple(ids)
 
 
+def platform_document(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The platform that a configuration is for, with the keys that an index gives for one."""
+    return {key: config[key] for key in ("architecture", "os", "os.version", "os.features", "variant") if config.get(key)}
+
+
 def config_bytes(config: Mapping[str, Any]) -> bytes:
     """The configuration as the bytes whose digest is the image's id."""
     return json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()

@@ -12,7 +12,8 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, cast
+from dataclasses import dataclass
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
@@ -23,11 +24,12 @@ from compose_lite.image import manifest as manifests
 from compose_lite.image.auth import Login
 from compose_lite.image.image import Image
 from compose_lite.image.manifest import Descriptor, Platform
-from compose_lite.image.reference import Reference
 from compose_lite.image.store import ImageStore
+from compose_lite.reference import Reference
 
 Progress = Callable[[str, str, int, int], None]
 """(layer's short digest, what is done with it, bytes, bytes in all)"""
+_T = TypeVar("_T")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _TRIES = 4
 
@@ -38,12 +40,34 @@ def pull(
     """The image, with its layers unpacked and its name given; and the digest that the registry knows it by."""
     name = ref.with_default_tag()
     wanted = platform or manifests.host_platform()
+
+    def bring(session: Session) -> tuple[Image, str]:
+        with store.using_layers():
+            return _pull(store, session, name, wanted, progress)
+
+    return _answered(name, login, bring)
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What a registry has under a name. platforms: in the form of OCI indexes, each as the registry tells it."""
+
+    descriptor: Descriptor
+    platforms: tuple[Mapping[str, Any], ...]
+
+
+def describe(ref: Reference, *, login: Login | None = None) -> Distribution:
+    """Asks the registry, whatever is on this machine. The digest is that of the index where the name means several images."""
+    name = ref.with_default_tag()
+    return _answered(name, login, lambda session: _describe(session, name))
+
+
+def _answered(name: Reference, login: Login | None, ask: Callable[[Session], _T]) -> _T:
+    """The answer of the first endpoint that has one; the registry's own complaint otherwise."""
     errors = []
     for base in endpoints(name.domain, dict(os.environ)):
-        session = Session(base, name.path, login or auth.login_of(name.domain))
         try:
-            with store.using_layers():
-                return _pull(store, session, name, wanted, progress)
+            return ask(Session(base, name.path, login or auth.login_of(name.domain)))
         except (ImageError, urllib3.exceptions.HTTPError) as error:
             errors.append(error)
     known = [error for error in errors if isinstance(error, ImageError)]
@@ -161,6 +185,22 @@ def _pull(store: ImageStore, session: Session, name: Reference, platform: Platfo
     image = store.add_image(config, manifest=stored, refs=[name] if name.tag and not name.digest else [])
     store.note_digest(image.id, name, digest)
     return store.require(image.id), digest
+
+
+def _describe(session: Session, name: Reference) -> Distribution:
+    content, digest = _manifest(session, name.digest or name.tag)
+    value = manifests.document(content, f"the manifest of {name.familiar}")
+    platforms: list[Mapping[str, Any]] = []
+    if "manifests" in value:
+        kind = manifests.OCI_INDEX
+        platforms = [entry["platform"] for entry in value["manifests"] or () if isinstance(entry, dict) and entry.get("platform")]
+    else:
+        kind = manifests.OCI_MANIFEST
+        config = manifests.manifest(value, name.familiar).config
+        if config.media_type in (manifests.OCI_CONFIG, manifests.DOCKER_CONFIG):
+            raw = manifests.check_digest(session.get(f"blobs/{config.digest}").data, config.digest, "the configuration")
+            platforms = [manifests.platform_document(manifests.document(raw, f"the configuration of {name.familiar}"))]
+    return Distribution(Descriptor(str(value.get("mediaType") or kind), digest, len(content)), tuple(platforms))
 
 
 def _manifest(session: Session, wanted: str) -> tuple[bytes, str]:

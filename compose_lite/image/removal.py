@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from compose_lite.errors import ImageError
 from compose_lite.image.image import Image
-from compose_lite.image.reference import Reference
+from compose_lite.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)

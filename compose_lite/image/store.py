@@ -26,15 +26,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from compose_lite import reference
 from compose_lite.disk import locked, write_atomic
 from compose_lite.errors import ImageError
 from compose_lite.image import layers as layer_files
 from compose_lite.image import manifest as manifests
-from compose_lite.image import reference
 from compose_lite.image.blobs import BlobWriter, Summed
 from compose_lite.image.image import ROOTFS, Image, Layer, rootfs_image
-from compose_lite.image.reference import Reference
 from compose_lite.image.removal import Deleted, Removal, Untagged, Use, refuse_by_id, refuse_last_name
+from compose_lite.reference import Reference
 
 _SHORT = 24  # digits of a layer's folder: overlayfs' mount options have room for one page of paths
 

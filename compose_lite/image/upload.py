@@ -25,9 +25,9 @@ from compose_lite.image.auth import Login
 from compose_lite.image.blobs import BlobWriter
 from compose_lite.image.image import Image, Layer
 from compose_lite.image.manifest import Descriptor
-from compose_lite.image.reference import Reference
 from compose_lite.image.registry import Session
 from compose_lite.image.store import ImageStore
+from compose_lite.reference import Reference
 
 Progress = Callable[[str, str, int, int], None]
 """(layer's short digest, what is done with it, bytes, bytes in all)"""

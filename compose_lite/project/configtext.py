@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from compose_lite.errors import SpecError, UsageError, nearest
 from compose_lite.project.confighash import service_hash
@@ -45,16 +46,29 @@ def config_text(options: LoadOptions, wish: ConfigWish) -> ConfigText:
     format = wish.format or "yaml"
     if not options.interpolate:
         model = load_model(options)
-        _check_format(format)
-        return ConfigText(as_text(ordinary(model.tree), format), model.warnings)
-    loaded = load(options)
-    if options.consistency:
-        check_container_names(loaded.project)
-    _check_format(format)
+        check_format(format)
+        return ConfigText(as_text(in_order(ordinary(model.tree)), format), model.warnings)
+    loaded = checked(options)
+    check_format(format)
     return ConfigText(render(loaded.project, format), loaded.warnings)
 
 
-def _check_format(format: str) -> None:
+def checked(options: LoadOptions) -> Loaded:
+    """The project as `config` takes it: no two containers of one name."""
+    loaded = load(options)
+    if options.consistency:
+        check_container_names(loaded.project)
+    return loaded
+
+
+def in_order(value: Any) -> Any:
+    """Keys of mappings by name, at every depth, as the typed project is printed too."""
+    if isinstance(value, dict):
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return [in_order(item) for item in value] if isinstance(value, list) else value
+
+
+def check_format(format: str) -> None:
     if format not in ("yaml", "json"):
         raise UsageError("format", f'unsupported format "{format}"', remedy=nearest(format, ("yaml", "json")) or "Say yaml or json.")
 

@@ -30,7 +30,7 @@ def render(project: Project, format: str = "yaml") -> str:
 
 
 def as_text(value: Any, format: str) -> str:
-    """Plain values in the format; ends with a line end in YAML only, as the reference has it."""
+    """Plain values in the format, with a line end (the reference leaves it out in JSON)."""
     return json.dumps(_for_json(value), indent=2, ensure_ascii=False) + "\n" if format == "json" else yaml_text(value)
 
 

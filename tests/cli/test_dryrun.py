@@ -16,7 +16,7 @@ from compose_lite.errors import UsageError
 QUESTIONS = {
     "aclose", "ping", "version", "info", "disk_usage", "events", "containers", "container", "wait", "logs", "exec_inspect", "exec_resize",
     "top", "stats", "changes", "export", "archive_head", "archive_get", "images", "image", "history", "save", "networks", "network",
-    "volumes", "volume", "extension",
+    "volumes", "volume", "distribution", "extension",
 }  # fmt: skip
 
 

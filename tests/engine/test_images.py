@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from compose_lite import reference
 from compose_lite.engine import images
 from compose_lite.errors import EngineError
-from compose_lite.image import reference
 from compose_lite.image.image import Image
 from compose_lite.image.store import ImageStore
 

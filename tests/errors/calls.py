@@ -17,16 +17,17 @@ from unittest import mock
 
 import anyio
 
-from compose_lite import disk, ids, ignore
+from compose_lite import disk, ids, ignore, reference
 from compose_lite.api import client
 from compose_lite.build import fetch, request, stages
 from compose_lite.build.dockerfile import parse, words
 from compose_lite.cli import copying, dryrun, gotemplate, nouns
 from compose_lite.engine import addressing, cdi, runtimes, volumes
-from compose_lite.image import archive, auth, layers, manifest, reference, removal, tarstream
+from compose_lite.errors import ApiError, first_error
+from compose_lite.image import archive, auth, layers, manifest, removal, tarstream
 from compose_lite.image.store import ImageStore
 from compose_lite.network import addresses, publish
-from compose_lite.project import images, ownership, providers
+from compose_lite.project import digests, images, ownership, providers
 from compose_lite.project.containerspec import Instance, create_body
 from compose_lite.project.report import Silent
 from compose_lite.spec import check
@@ -94,6 +95,19 @@ def docker_config(folder: Path) -> None:
     auth.login_of("registry.example.org", {"DOCKER_CONFIG": str(folder)})
 
 
+def image_digest(folder: Path) -> None:
+    async def unknown(name: str) -> None:
+        raise ApiError("shop/web has no manifests/1 in the registry: not found", http_status=404)
+
+    async def engine() -> Any:
+        return SimpleNamespace(distribution=unknown)
+
+    try:
+        anyio.run(digests.pinned_project, project(folder), engine)
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
+
+
 def bound(folder: Path) -> None:
     publish.parse_bindings({"80/tcp": [{"HostPort": "http"}]}, ipv6=False)
 
@@ -147,6 +161,7 @@ CALLS: dict[str, Call] = {
     "foreign-project": foreign_project,
     "ignore-pattern": lambda folder: ignore.compile_pattern("src/[z-a]"),
     "image-conflict": lambda folder: (_ for _ in ()).throw(removal._conflict('unable to remove repository reference "nginx"')),
+    "image-digest": image_digest,
     "image-document": lambda folder: manifest.document(b"{", "the manifest of nginx"),
     "image-name": lambda folder: reference.parse("Shop/Web"),
     "image-not-found": lambda folder: store(folder).require("nginx"),

@@ -9,7 +9,6 @@ REASONS: dict[str, frozenset[str]] = {
             "pre-start-failed",
             "models",
             "archive-broken",
-            "publish-digest",
             "publish-failed",
             "unit-file",
             "publish-file",

@@ -3,82 +3,22 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from compose_lite.image import artifact, artifactpush, manifest, reference, registry, upload
+from compose_lite import reference
+from compose_lite.image import artifact, artifactpush, manifest, registry, upload
 from compose_lite.image.store import ImageStore
-
-
-class Registry(ThreadingHTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.blobs: dict[str, bytes] = {}
-        self.manifests: dict[str, tuple[str, bytes]] = {}
-        self.uploads = 0
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Registry
-
-    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def do_GET(self) -> None:
-        found = re.search(r"/(blobs|manifests)/([^/]+)$", self.path)
-        if self.path == "/v2/":
-            self.answer(200)
-        elif found and found[1] == "blobs" and found[2] in self.server.blobs:
-            self.answer(200, self.server.blobs[found[2]])
-        elif found and found[2] in self.server.manifests:
-            kind, content = self.server.manifests[found[2]]
-            self.answer(200, content, Content_Type=kind)
-        else:
-            self.answer(404)
-
-    do_HEAD = do_GET
-
-    def do_POST(self) -> None:
-        self.answer(202, Location=f"{self.path}1?state=x")
-
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        place, _, query = self.path.partition("?")
-        if "/manifests/" in place:
-            self.server.manifests[place.rpartition("/")[2]] = (self.headers["Content-Type"], body)
-        else:
-            digest = "sha256:" + hashlib.sha256(body).hexdigest()
-            assert query == f"state=x&digest={digest.replace(':', '%3A')}"
-            self.server.blobs[digest] = body
-            self.server.uploads += 1
-        self.answer(201)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+from tests.image.served import Registry, serving
 
 
 @pytest.fixture
 def server() -> Iterator[Registry]:
-    made = Registry()
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    with serving() as made:
+        yield made
 
 
 def test_pushed_and_pulled_back(server: Registry, tmp_path: Path):

@@ -68,8 +68,6 @@ async def run(
     del no_env_resolution  # Docker Compose 2.40 takes the flag and still resolves env files in what it prints
     wished = {**listed, "services": list_services, "profiles": list_profiles, "hash": bool(hash)}
     wish = ConfigWish(next((name for name in LISTINGS if wished[name]), ""), hash, format)
-    if (resolve_image_digests or lock_image_digests) and not wish.listing:
-        raise UsageError("config-digests", "image digests cannot be resolved here", remedy="Write `image: name@sha256:...` in the file.")
     options = context.load_options(
         services=services,
         interpolate=not no_interpolate,
@@ -79,6 +77,10 @@ async def run(
     )
     if explain:
         made = _explained(context, options, explain, format)
+    elif (resolve_image_digests or lock_image_digests) and not wish.listing:
+        from compose_lite.project.digests import pinned_text
+
+        made = await pinned_text(options, format or "yaml", lock=lock_image_digests, engine=context.engine)
     else:
         made = config_text(options, wish)
     for warning in made.warnings:

@@ -15,8 +15,9 @@ from compose_lite.cli.commands import push
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, flag, option
 from compose_lite.cli.progress import progress
-from compose_lite.errors import ApiError, Error, ProjectError, UsageError
+from compose_lite.errors import Error, ProjectError, UsageError
 from compose_lite.project import publication
+from compose_lite.project.digests import pinned_project
 from compose_lite.spec.models.project import Project
 
 COMMAND = Command(
@@ -47,7 +48,10 @@ async def run(
         return 1
     publication.layers(project, {}, __version__)  # what cannot be published is said before anything is sent
     await push.run(context, (), ignore_push_failures=False, include_deps=False, quiet=False)
-    digests = await _digests(context, project) if resolve_image_digests else {}
+    digests: dict[str, str] = {}
+    if resolve_image_digests:
+        pinned = await pinned_project(project, context.engine)
+        digests = {name: service.image for name, service in pinned.services.items() if service.image}
     layers = publication.layers(project, digests, __version__)
     report = progress(context)
     report.event("", repository, "publishing")
@@ -94,24 +98,6 @@ def _agreed(context: Context, question: str, yes: bool) -> bool:
     context.out.write(f"{question}\nPublish them? [y/N] ")
     context.out.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-async def _digests(context: Context, project: Project) -> dict[str, str]:
-    """Of the images as they are here; one that no registry has given or taken has none."""
-    engine, found = await context.engine(), {}
-    for name, service in project.services.items():
-        image = service.image_name(project.name)
-        if "@" in image or service.provider:
-            continue
-        try:
-            known = (await engine.image(image)).get("RepoDigests") or ()
-        except ApiError:
-            known = ()
-        if not known:
-            says = f"service {name!r}: the digest of {image} is not known here"
-            raise ProjectError("publish-digest", says, remedy="`compose-lite pull` it, or `compose-lite push` it first.")
-        found[name] = str(known[0])
-    return found
 
 
 def _send(context: Context, repository: str, layers: list[dict[str, Any]], version: str) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from compose_lite import reference
 from compose_lite.errors import ImageError
-from compose_lite.image import reference
 
 
 @pytest.mark.parametrize(
