@@ -24,6 +24,7 @@ from compose_lite.errors import NetworkError
 log = logging.getLogger("compose_lite.network")
 FORWARDER = "compose_lite.network.forward"
 RESERVED_FOR = 300.0  # seconds; an `up` that dies gives its ports back
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,16 +244,21 @@ class Publisher:
     # the forwarder
 
     async def _connected(self, *, start: bool) -> bool:
-        if self._forwarder:
-            return True
-        self._forwarder = await self._connect()
-        if self._forwarder is None and start:
-            await self._start()
-            self._forwarder = await self._connect()
-            await self._reopen()
-        if self._forwarder:
-            await self._watch()
-        return self._forwarder is not None
+        """Asks and watches are two connections; a forwarder that was killed takes one in while its listener is being closed."""
+        for _ in range(_ATTEMPTS):
+            if self._forwarder is None:
+                self._forwarder = await self._connect()
+            if self._forwarder is None and start:
+                await self._start()
+                self._forwarder = await self._connect()
+                if self._forwarder:
+                    await self._reopen()
+            if self._forwarder and await self._watch():
+                return True
+            self._leave()
+            if not start:
+                return False
+        return False
 
     async def _connect(self) -> socket.socket | None:
         attempt = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -265,11 +271,18 @@ class Publisher:
             return None
         return attempt
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> bool:
         if self._watching is None:
             self._watching = await self._connect()
             if self._watching and self._forwarder:
                 asyncio.get_running_loop().add_reader(self._watching.fileno(), self._lost, self._forwarder)
+        return self._watching is not None
+
+    def _leave(self) -> None:
+        self._unwatch()
+        if self._forwarder:
+            self._forwarder.close()
+            self._forwarder = None
 
     def _lost(self, forwarder: socket.socket) -> None:
         self._unwatch()
@@ -327,13 +340,13 @@ class Publisher:
                 try:
                     answer = await self._say(message, fd)
                 except OSError:
-                    if self._forwarder:
-                        self._forwarder.close()
-                    self._forwarder = None
-                    self._unwatch()
+                    self._leave()
                     if attempt:
                         raise
                     continue
+                except BaseException:  # its answer is still to come, and would be taken for the next one's
+                    self._leave()
+                    raise
                 if not answer["ok"]:
                     raise NetworkError("forwarder", f"the port forwarder refuses: {answer['error']}")
                 return answer
@@ -343,9 +356,6 @@ class Publisher:
         """Leaves the forwarder and its ports alone."""
         for key in list(self._reserved):
             self._give_back(key)
-        self._unwatch()
+        self._leave()
         if self._reviving:
             self._reviving.cancel()
-        if self._forwarder:
-            self._forwarder.close()
-            self._forwarder = None

@@ -35,7 +35,9 @@ def test_bindings_that_cannot_be(bindings: dict[str, list[dict[str, str]]], code
 
 
 @contextlib.asynccontextmanager
-async def publisher(folder: Path, started: list[subprocess.Popen[bytes]] | None = None) -> AsyncIterator[Publisher]:
+async def publisher(
+    folder: Path, started: list[subprocess.Popen[bytes]] | None = None, kind: type[Publisher] = Publisher
+) -> AsyncIterator[Publisher]:
     """A publisher whose forwarder is a plain process; it ends with its last port and engine."""
     started = [] if started is None else started
 
@@ -43,7 +45,7 @@ async def publisher(folder: Path, started: list[subprocess.Popen[bytes]] | None 
         code = f"from compose_lite.network import forward; forward.main([{listener.fileno()}], [])"
         started.append(subprocess.Popen([sys.executable, "-c", code], pass_fds=[listener.fileno()]))
 
-    made = Publisher(folder / "forward.sock", spawn)
+    made = kind(folder / "forward.sock", spawn)
     try:
         yield made
         await made.close_ids(await made.known())
@@ -137,6 +139,49 @@ def test_a_killed_forwarder_is_replaced_at_once_with_its_ports(tmp_path: Path, e
                             break
                         await asyncio.sleep(0.01)
             assert len(started) == 2 and await ports.known() == sorted(one.id for one in opened)
+
+    asyncio.run(scenario())
+
+
+def test_a_forwarder_that_takes_one_more_connection_while_it_dies_is_replaced_too(tmp_path: Path, echo: int) -> None:
+    """exit(2) closes connections before the listener, when their numbers are lower: who connects then is reset a moment later."""
+
+    class Late(Publisher):
+        dying: subprocess.Popen[bytes] | None = None
+
+        async def _connect(self) -> socket.socket | None:
+            made = await super()._connect()
+            if self.dying and made:
+                self.dying.kill()
+                self.dying.wait()
+                self.dying = None
+            return made
+
+    async def scenario() -> None:
+        started: list[subprocess.Popen[bytes]] = []
+        async with publisher(tmp_path, started, Late) as ports:
+            (opened,) = await ports.publish("c1", [Binding(echo, "tcp", ("127.0.0.1",))], "127.0.0.1")
+            assert isinstance(ports, Late) and ports._forwarder
+            ports.dying = started[0]
+            ports._lost(ports._forwarder)
+            async with asyncio.timeout(20):
+                while len(started) < 2 or await ports.known() != [opened.id]:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_is_broken_off_leaves_no_answer_to_the_next(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with publisher(tmp_path) as ports:
+            (opened,) = await ports.publish("c1", [Binding(80, "tcp", ("127.0.0.1",))], "127.0.0.1")
+            asking = asyncio.ensure_future(ports.known())
+            await asyncio.sleep(0)  # asked, not answered
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            with pytest.raises(NetworkError, match="unknown op"):
+                await ports._ask({"op": "nothing"})
+            assert await ports.known() == [opened.id]
 
     asyncio.run(scenario())
 
