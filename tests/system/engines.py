@@ -135,7 +135,9 @@ class Engine:
             "cgroups": _groups(ids),
             "sockets": sockets,
             "rules": _rules(short),
-            "run folder": sorted(str(path) for path in (self.base / "run").rglob("*") if path.suffix in (".sock", ".json")),
+            "run folder": sorted(
+                f"{folder}/{name}" for folder, _, names in os.walk(self.base / "run") for name in names if name.endswith((".sock", ".json"))
+            ),  # os.walk: folders go while we look
         }
 
 
