@@ -76,6 +76,7 @@ class ExitNotice:
     oom_killed: bool
     at_ns: int
     seen: bool = True  # False: nobody saw the status, who would have was killed; it is UNKNOWN then
+    pid: int = 0  # of a container's process; 0: not said
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,7 @@ class _Known:
     monitor_start_time: int = 0
     pidfd: int = -1
     told: bool = False  # its end was reported
+    early: ExitNotice | None = None  # heard before we knew its process
     runtime: str = ""
 
 
@@ -365,6 +367,8 @@ class Runtime:
     def _learn(self, id: str, pid: int, start_time: int, monitor_pid: int, monitor_start_time: int) -> None:
         known = self._known[id]
         known.pid, known.start_time, known.monitor_pid, known.monitor_start_time = pid, start_time, monitor_pid, monitor_start_time
+        if known.early:
+            self._loop.call_soon(self._tell, known.early)
         with contextlib.suppress(ProcessLookupError):
             known.pidfd = pidfd.open_same(pid, start_time)
             self._loop.add_reader(known.pidfd, self._saw_end, id, known)
@@ -403,15 +407,16 @@ class Runtime:
         self._tell(ExitNotice(id, exec_id, UNKNOWN, False, time.time_ns(), seen=False))
 
     def _tell(self, notice: ExitNotice) -> None:
-        """Once for each end, whoever reports it."""
+        """Once for each end, whoever reports it; the end of an earlier process of the same container is none of this one's."""
         if notice.exec_id is not None:
             self._execs.pop(notice.exec_id, None)
-        else:
-            known = self._known.get(notice.id)
-            if known is not None and known.told:
+        elif known := self._known.get(notice.id):
+            if notice.pid and not known.pid:
+                known.early = notice
                 return
-            if known is not None:
-                known.told = True
+            if known.told or (notice.pid and notice.pid != known.pid):
+                return
+            known.told = True
         self.on_exit(notice)
 
     def _forget(self, known: _Known) -> None:
@@ -615,7 +620,8 @@ def _raise_error(found: dict[str, Any], fds: list[int]) -> None:
 
 
 def _notice(found: Mapping[str, Any]) -> ExitNotice:
-    return ExitNotice(found["id"], found.get("exec"), found["status"], bool(found.get("oom")), found["at"], bool(found.get("seen", True)))
+    seen, pid = bool(found.get("seen", True)), int(found.get("pid") or 0)
+    return ExitNotice(found["id"], found.get("exec"), found["status"], bool(found.get("oom")), found["at"], seen, pid)
 
 
 def _state(bundle: Path) -> dict[str, Any]:

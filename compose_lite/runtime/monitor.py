@@ -337,7 +337,8 @@ class Monitor:
 def record_exit(bundle: str, state: Mapping[str, Any], status: int, *, seen: bool = True) -> None:
     """exit.json first, then the notice: whoever is told finds it on disk."""
     oom = cgroups.Group.of(state["cgroup"]).oom_kills() > 0
-    document = {"id": state["id"], "status": status, "oom": oom, "at": time.time_ns()} | ({} if seen else {"seen": False})
+    document = {"id": state["id"], "pid": state["pid"], "status": status, "oom": oom, "at": time.time_ns()}
+    document |= {} if seen else {"seen": False}
     container.write_json(bundle, "exit.json", document)
     try:
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)

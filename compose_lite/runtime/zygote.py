@@ -127,6 +127,7 @@ class Zygote:
             self._add(_socket.socket(fileno=os.dup(fds["client"])))
             _answer(client, {"re": number})
         elif operation == "create":
+            self._displace(header["bundle"])
             pid = self._fork(client, fds)
             if pid == 0:
                 _birth(header, body, fds, client, self.report_end)
@@ -138,20 +139,28 @@ class Zygote:
                 _exec(header, body, fds, client, self.report_end)
             self.asked[pid] = _Asked(client, number, header["id"], header["exec"])
         elif operation == "spawn":
-            pid = self._fork(client, fds, keep_client=False)
+            pid = self._fork(client, fds)
             if pid == 0:
-                _helper(header, list(fds.values()))
+                _helper(header, list(fds.values()), client, self.report_end)
             self.running[pid] = _Asked(client, number, "")
-            _answer(client, {"re": number, "pid": pid})
         else:
             raise ValueError(f"unknown request {operation!r}")
 
-    def _fork(self, client: _socket.socket, fds: dict[str, int], *, keep_client: bool = True) -> int:
+    def _fork(self, client: _socket.socket, fds: dict[str, int]) -> int:
         pid = os.fork()
         if pid == 0:
-            kept = [*fds.values(), *([client.fileno(), self.report_end.fileno()] if keep_client else [])]
-            _repair_fork(kept)
+            _repair_fork([*fds.values(), client.fileno(), self.report_end.fileno()])
         return pid
+
+    def _displace(self, bundle: str) -> None:
+        """The container is started anew: a monitor that still comes up for its last run would take the new one's place in the bundle."""
+        for held in {*self.held.values(), *self.orphans.values()}:
+            if held.bundle == bundle:
+                if self.held.pop(held.monitor, None):
+                    os.kill(held.monitor, _signal.SIGKILL)
+                    os.waitpid(held.monitor, 0)
+                self.orphans.pop(held.pid, None)
+                _close_all(held)
 
     def _hear_report(self) -> None:
         """A monitor or exec child says which process it has started, before it could end unknown to us."""
@@ -220,6 +229,9 @@ class Zygote:
             found = {"id": asked.id, "exec": asked.exec_id, "status": status, "oom": False, "at": _now()}
             _answer(asked.client, {"exit": found})
         else:
+            if status > 128:  # maybe before it could answer; if it has, this is heard by nobody
+                says = f"the process ended with status {status}"
+                _answer(asked.client, {"re": asked.number, "error": {"status": 128, "says": says, "killed": True}})
             _answer(asked.client, {"spawn_exit": pid, "status": status})
 
     def _monitor_ended(self, held: _Held, status: int, asked: _Asked | None) -> None:
@@ -400,10 +412,13 @@ def _second_monitor(held: _Held, process: int) -> NoReturn:
         _end(status)
 
 
-def _helper(header: dict[str, Any], fds: list[int]) -> NoReturn:
-    """A clean process for a module's `main(fds, args)`."""
+def _helper(header: dict[str, Any], fds: list[int], client: _socket.socket, report: _socket.socket) -> NoReturn:
+    """A clean process for a module's `main(fds, args)`. It answers itself: else one of a killed zygote would be asked for again."""
     status = 1
     try:
+        _answer(client, {"re": header["n"], "pid": os.getpid()})
+        client.close()
+        report.close()
         gc.enable()
         module = header["module"]
         __import__(module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
@@ -14,7 +15,8 @@ import pytest
 
 from compose_lite.linux import unix
 from compose_lite.runtime import messages
-from compose_lite.runtime.zygote import Zygote, _Asked
+from compose_lite.runtime.client import ExitNotice, Runtime, _Known
+from compose_lite.runtime.zygote import Zygote, _Asked, _Held
 
 
 @pytest.fixture
@@ -64,3 +66,54 @@ def test_a_later_zygotes_socket_is_left_alone(zygote: Zygote, tmp_path: Path) ->
     zygote.clients.clear()
     zygote.serve()
     assert path.exists()
+
+
+def test_a_start_anew_ends_the_monitors_of_the_last_run(zygote: Zygote) -> None:
+    """One that came up late read the new run's state and took its control socket: the new process waited at its gate for ever."""
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    late, other = _Held("c", "/bundles/c", child), _Held("d", "/bundles/d", 999_999_999)
+    late.pid, late.outputs = 5, [os.open("/dev/null", os.O_RDONLY)]
+    zygote.held, zygote.orphans = {child: late, other.monitor: other}, {5: late}
+    zygote._displace("/bundles/c")
+    assert zygote.held == {other.monitor: other} and not zygote.orphans and not late.outputs
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child, os.WNOHANG)
+
+
+def test_a_spawned_process_that_is_killed_before_it_could_answer(zygote: Zygote) -> None:
+    (client,) = zygote.clients.values()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        zygote.running[77] = _Asked(theirs, 4, "")  # type: ignore[arg-type]
+        zygote._ended(77, 137)
+        told = [messages.decode(ours.recv(4096)) for _ in range(2)]
+    assert told[0]["re"] == 4 and told[0]["error"]["killed"] and told[1] == {"spawn_exit": 77, "status": 137}
+    assert client.fileno() >= 0
+
+
+def test_the_end_of_an_earlier_process_is_not_this_ones(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        heard: list[ExitNotice] = []
+        with theirs:
+            runtime = Runtime(ours, tmp_path / "exits.sock")
+            runtime.on_exit = heard.append
+            runtime._known["c"] = _Known(tmp_path)
+            earlier, own = (ExitNotice("c", None, 0, False, 1, pid=pid) for pid in (2, os.getpid()))
+            runtime._tell(own)  # before the answer that says which process it is
+            assert not heard
+            runtime._learn("c", os.getpid(), 1, 1, 1)
+            await asyncio.sleep(0)
+            assert heard == [own]
+            runtime._known["c"] = _Known(tmp_path)
+            runtime._learn("c", os.getpid(), 1, 1, 1)
+            runtime._tell(earlier)
+            assert heard == [own]
+            runtime._tell(own)
+            runtime._tell(own)
+            assert heard == [own, own]
+            runtime.close()
+
+    asyncio.run(scenario())
