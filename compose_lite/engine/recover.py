@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from compose_lite.engine import restart
+from compose_lite.engine import callers, restart
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.record import Container
@@ -46,7 +46,7 @@ async def recover(containers: Containers) -> None:
     alive = {c.id for c in containers.all.values() if c.running}
     await _remove_leftovers(containers, {id: bundle for id, bundle in bundles.items() if id not in alive}, alive)
     for container in list(containers.all.values()):
-        if container.state is State.EXITED and container.host_config["AutoRemove"]:
+        if (container.state is State.EXITED and container.host_config["AutoRemove"]) or callers.is_bound(container):
             with cleaning(container, "removal after its end"):
                 await containers.remove(container, volumes=True)
     for container in again:

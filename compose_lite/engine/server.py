@@ -177,6 +177,12 @@ class Request:
             raise EngineError("invalid JSON: an object is expected", http_status=400)
         return document
 
+    @property
+    def caller(self) -> int:
+        """The pid of the process that has connected; 0 when it is not one of this machine."""
+        peer = self._connection.writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(peer[:4], sys.byteorder)
+
     # answering piece by piece
 
     async def begin(self, content_type: str = "application/json", *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:

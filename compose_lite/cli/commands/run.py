@@ -89,7 +89,7 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     )
     body = create_body(instance)
     body.update(OpenStdin=bool(o["interactive"]), StdinOnce=bool(o["interactive"]), AttachStdin=bool(o["interactive"]) and not o["detach"])
-    body["HostConfig"]["AutoRemove"] = bool(o["rm"]) and o["detach"]
+    body["HostConfig"]["AutoRemove"] = bool(o["rm"])
     if o["use_aliases"]:
         for endpoint in body["NetworkingConfig"]["EndpointsConfig"].values():
             endpoint["Aliases"] = [*endpoint["Aliases"], service]
@@ -103,7 +103,7 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
             await engine.start(id)
             context.print(id)
             return 0
-        return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal)
+        return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal, removed=o["rm"])
     except (ApiError, BaseExceptionGroup) as failed:
         error = first_error(failed)
         if not isinstance(error, ApiError):
@@ -122,14 +122,15 @@ def not_started(says: str) -> int:
     return 126 if "permission denied" in says else 1
 
 
-async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool) -> int:
-    """Attached before the start, so that nothing is missed; the status of the container."""
+async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool) -> int:
+    """Attached before the start, so that nothing is missed; the status of the container, once it is gone when it goes by itself."""
     async with await engine.attach(id, stdin=stdin, tty=terminal) as stream:
         result: dict[str, int] = {}
         listening = anyio.Event()
 
         async def wait() -> None:
-            result["code"] = int((await engine.wait(id, condition="next-exit", registered=listening.set))["StatusCode"])
+            condition = "removed" if removed else "next-exit"
+            result["code"] = int((await engine.wait(id, condition=condition, registered=listening.set))["StatusCode"])
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)

@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import Any
 
-from compose_lite.engine import differences, documents, events, usage
+from compose_lite.engine import callers, differences, documents, events, usage
 from compose_lite.engine.calls.rooms import Rooms
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.server import Reply, Request
@@ -28,6 +28,8 @@ async def create(rooms: Rooms, request: Request) -> Reply:
     if request.text("platform"):
         rooms.images.check_platform(str(body.get("Image") or ""), request.text("platform"))
     container = rooms.containers.create(request.text("name"), body)
+    if callers.is_bound(container) and request.caller:
+        rooms.containers.background(callers.remove_with(rooms.containers, container, request.caller))
     return Reply(201, {"Id": container.id, "Warnings": container.warnings})
 
 
