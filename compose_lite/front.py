@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Commands that need no engine, and the global options that take a value (to find the command's name behind them).
-ALONE = ("config", "convert", "help", "version", "engine", "graph", "completion", "__complete")
+ALONE = ("config", "convert", "help", "version", "engine", "graph", "completion", "man", "__complete", "__completeNoDesc")
 VALUED = (
     "-f",
     "--file",
@@ -39,6 +39,10 @@ RLIMITS = (0, 1, 2, 3, 4, 6, 7, 8)
 def main() -> int:
     """The exit status of the command line in sys.argv."""
     argv = sys.argv[1:]
+    if b"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND" in posix.environ and "compose" in argv:
+        argv = of_docker(argv)
+    elif argv[:1] == ["docker-cli-plugin-metadata"]:
+        return in_process(argv)
     run = run_folder()
     connection = connect(run + "/worker.sock")
     if connection is None:
@@ -55,6 +59,36 @@ def main() -> int:
             return in_process(argv)
     status = serve_through(connection, argv)
     return in_process(argv) if status is None else status
+
+
+def of_docker(argv: "Sequence[str]") -> "list[str]":
+    """Our words of a plugin's line, `[docker's options] compose WORDS...`; the program is called `docker compose` from here on.
+
+    docker closes the socket that it names when it is told to end and has no terminal that would tell us too.
+    """
+    at = argv.index("compose")
+    before, rest = list(argv[:at]), list(argv[at + 1 :])
+    sys.argv[0] = "docker compose"
+    del posix.environ[b"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND"]  # what we run is no plugin
+    path = posix.environ.pop(b"DOCKER_CLI_PLUGIN_SOCKET", b"").decode("utf-8", "surrogateescape")
+    made = connect("\0" + path[1:] if path.startswith("@") else path) if path else None
+    if made is not None:
+        import _thread
+
+        _thread.start_new_thread(end_with, (made,))
+    if before[:1] in (["__complete"], ["__completeNoDesc"], ["help"]):
+        return [before[0], *rest]
+    for place, option in enumerate(before):
+        name, equals, value = option.partition("=")
+        if name in ("-H", "--host"):
+            return ["--engine", value if equals else before[place + 1], *rest]
+    return rest
+
+
+def end_with(connection: "socket.socket") -> None:
+    while receive(connection, 1):
+        pass
+    posix.kill(posix.getpid(), signal.SIGTERM)
 
 
 def run_folder() -> str:
@@ -207,7 +241,7 @@ def limits() -> list[tuple[int, int, int]]:
 def in_process(argv: "Sequence[str]") -> int:
     from compose_lite.cli.main import run
 
-    return run(list(argv), dict(posix_environ()))
+    return run(list(argv), dict(posix_environ()), sys.argv[0])
 
 
 def posix_environ() -> "dict[str, str]":

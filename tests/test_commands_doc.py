@@ -39,7 +39,7 @@ def rendered() -> str:
 
 
 def section(title: str, command: Command, level: str) -> str:
-    words = " ".join(command._metavar(p) for p in command.params if isinstance(p, click.Argument))
+    words = command.synopsis().removeprefix("[OPTIONS]").strip()
     lines = [
         f"{level} {title}",
         "",

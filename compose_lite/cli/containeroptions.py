@@ -113,7 +113,7 @@ OPTIONS = (
     options("--volumes-from", help="Mount volumes from the specified container(s)"),
     option("-w", "--workdir", default="", help="Working directory inside the container"),
     argument("image"),
-    arguments("command"),
+    arguments("command", metavar="[COMMAND] [ARG...]"),
 )
 
 

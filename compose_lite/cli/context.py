@@ -15,6 +15,7 @@ import anyio
 
 from compose_lite.api.client import EngineClient
 from compose_lite.api.protocol import DockerEngine
+from compose_lite.cli import program as names
 from compose_lite.cli.dryrun import DryEngine
 from compose_lite.disk import Folders, folders
 from compose_lite.errors import ApiError, Error, SpecError, UsageError
@@ -45,6 +46,7 @@ class Context:
     environ: dict[str, str]
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
+    program: str = names.NAME  # what its texts call it
     _engine: DockerEngine | None = None
 
     @property
@@ -65,7 +67,11 @@ class Context:
         self.out.write(text + "\n")
 
     def warn(self, text: str) -> None:
-        self.err.write(f"WARN: {text}\n")
+        self.err.write(f"WARN: {self.named(text)}\n")
+
+    def named(self, text: str) -> str:
+        """The text, its command lines by the name that we were called by."""
+        return names.renamed(text, self.program)
 
     # --- project
 
@@ -177,5 +183,5 @@ class Context:
 
 def fail(context: Context, error: Error) -> int:
     """Prints the error; the command's exit status."""
-    context.err.write(f"{error}\n")
+    context.err.write(context.named(f"{error}\n"))
     return error.status

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import anyio
 from compose_lite import __version__
 from compose_lite.cli.context import Context, Globals, fail
 from compose_lite.cli.pflag import Command, flag, option, options
+from compose_lite.cli.program import METADATA, NAME, PLUGIN, called, metadata
 from compose_lite.errors import Error, UsageError, first_error, nearest
 
 # One word a command, one file a command: cli/commands/<word>.py.
@@ -47,6 +49,7 @@ COMMANDS: dict[str, str] = {
         "lint",
         "logs",
         "ls",
+        "man",
         "network",
         "pause",
         "plan",
@@ -99,29 +102,35 @@ ROOT = Command(
 )
 
 
-def run(argv: Sequence[str], environ: dict[str, str]) -> int:
-    """One command line; its exit status. Prints errors, never a traceback for what users do."""
-    context = Context(Globals(), environ)
+def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
+    """One command line; its exit status. Prints errors, never a traceback for what users do. argv0: what we were called by."""
+    program = called(argv0)
+    context = Context(Globals(), environ, program=program)
     try:
-        if argv[:1] == ["__complete"]:
+        if argv[:1] == [METADATA]:
+            context.out.write(metadata())
+            return 0
+        if argv[:1] in (["__complete"], ["__completeNoDesc"]):
             from compose_lite.cli.completing import told
 
             context.out.write(told(context, argv[1:]))
+            if program == PLUGIN:
+                context.out.write(":4\n")  # docker's completion wants cobra's last line: no file names
             return 0
-        values, rest = _split(argv)
+        values, rest = _split(argv, program)
         context.options = _globals(values, environ)
         if values["version"]:
             context.print(f"compose-lite version v{__version__}")
             return 0
         if values["help_"] or not rest or rest[0] == "help":
-            context.out.write(overview())
+            context.out.write(overview(program))
             return 0
         if len(rest) < 2 or rest[1] in ("-h", "--help"):
-            noun = noun_overview(rest[0])
+            noun = noun_overview(rest[0], program)
             if noun:
                 context.out.write(noun)
                 return 0
-        command, act, path, words = find(rest)
+        command, act, path, words = find(rest, program)
         if {"-h", "--help"} & set(_before_words(words, command)):
             context.out.write(command.usage(path))
             return 0
@@ -153,7 +162,7 @@ UNSUPPORTED = {
 """Commands of Docker Compose that are refused by name, and what to do instead."""
 
 
-def find(words: Sequence[str]) -> tuple[Command, Any, str, list[str]]:
+def find(words: Sequence[str], program: str = NAME) -> tuple[Command, Any, str, list[str]]:
     """(command, what runs it, its path for messages, the words after it)."""
     name = words[0]
     if name in UNSUPPORTED:
@@ -163,12 +172,12 @@ def find(words: Sequence[str]) -> tuple[Command, Any, str, list[str]]:
     module = command_module(name)
     table = getattr(module, "SUBCOMMANDS", None)
     if table is None:
-        return with_dry_run(module.COMMAND), module.run, f"compose-lite {name}", list(words[1:])
+        return with_dry_run(module.COMMAND), module.run, f"{program} {name}", list(words[1:])
     inner = words[1] if len(words) > 1 else ""
     if inner not in table:
         raise UsageError("unknown-command", f"unknown command: {name} {inner}", remedy=nearest(inner, table))
     command, act = table[inner]
-    return command, act, f"compose-lite {name} {inner}", list(words[2:])
+    return command, act, f"{program} {name} {inner}", list(words[2:])
 
 
 def with_dry_run(command: Command) -> Command:
@@ -179,14 +188,14 @@ def with_dry_run(command: Command) -> Command:
     return Command(command.name or "", command.help or "", [*command.params, more], interspersed=command.allow_interspersed_args)
 
 
-def noun_overview(name: str) -> str:
+def noun_overview(name: str, program: str = NAME) -> str:
     """The text of --help of a noun; empty for any other command."""
     module = command_module(name) if name in COMMANDS else None
     table = getattr(module, "SUBCOMMANDS", None)
     if module is None or table is None:
         return ""
     lines = [f"  {inner:<12} {command.help}" for inner, (command, _) in sorted(table.items()) if inner == command.name]
-    return f"Usage:  compose-lite {name} COMMAND\n\n{module.HELP}\n\nCommands:\n" + "\n".join(lines) + "\n"
+    return f"Usage:  {program} {name} COMMAND\n\n{module.HELP}\n\nCommands:\n" + "\n".join(lines) + "\n"
 
 
 def command_module(name: str) -> ModuleType:
@@ -213,19 +222,20 @@ def import_commands() -> None:
         importlib.import_module(heavy)
 
 
-def overview() -> str:
+def overview(program: str = NAME) -> str:
     rows = [(name, command_module(name)) for name in sorted(COMMANDS) if name != "convert"]
     lines = [f"  {n:<12} {(m.COMMAND.help if hasattr(m, 'COMMAND') else m.HELP).splitlines()[0]}" for n, m in rows]
-    options_text = ROOT.usage("compose-lite").split("Options:")[1]
-    usage = "Usage:  compose-lite [OPTIONS] COMMAND\n\nDefine and run multi-container applications\n\nOptions:"
-    return usage + options_text + "\nCommands:\n" + "\n".join(lines) + "\n"
+    options_text = ROOT.usage(program).split("Options:")[1]
+    usage = f"Usage:  {program} [OPTIONS] COMMAND\n\n{ROOT.help}\n\nOptions:"
+    more = f"Run '{program} COMMAND --help' for more information on a command.\n"
+    return usage + options_text + "\nCommands:\n" + "\n".join(lines) + f"\n\n{more}"
 
 
 def globals_of(argv: Sequence[str], environ: dict[str, str]) -> Globals:
     return _globals(_split(argv)[0], environ)
 
 
-def _split(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def _split(argv: Sequence[str], program: str = NAME) -> tuple[dict[str, Any], list[str]]:
     """Global options and the rest, from the command's name on."""
     rest: list[str] = []
     words = list(argv)
@@ -233,7 +243,7 @@ def _split(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     if "--" in rewritten:
         at = rewritten.index("--")
         rest, words = rewritten[at + 1 :], rewritten[:at]
-    return ROOT.read(words, "compose-lite"), rest
+    return ROOT.read(words, program), rest
 
 
 def _globals(values: dict[str, Any], environ: dict[str, str]) -> Globals:
@@ -245,7 +255,17 @@ def _globals(values: dict[str, Any], environ: dict[str, str]) -> Globals:
         raise UsageError("ansi", f'unknown --ansi value "{ansi}"', remedy="Say never, always or auto.")
     kept = {k: v for k, v in values.items() if k in Globals.__dataclass_fields__ and k not in ("progress", "ansi")}
     kept["engine"] = kept["engine"] or ""
+    if kept["parallel"] == -1:
+        limit = environ.get("COMPOSE_PARALLEL_LIMIT", "-1")
+        if not _INTEGER.fullmatch(limit):
+            raise UsageError(
+                "parallel", f'COMPOSE_PARALLEL_LIMIT must be an integer (found: "{limit}")', remedy="Unset it, or say a number."
+            )
+        kept["parallel"] = int(limit)
     return Globals(**kept, progress=progress, ansi=ansi)
+
+
+_INTEGER = re.compile(r"[+-]?\d+")
 
 
 def _before_words(words: Sequence[str], command: Command) -> list[str]:
@@ -259,4 +279,4 @@ def _before_words(words: Sequence[str], command: Command) -> list[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(sys.argv[1:], dict(os.environ)))
+    raise SystemExit(run(sys.argv[1:], dict(os.environ), sys.argv[0]))

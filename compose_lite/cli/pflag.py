@@ -46,12 +46,14 @@ def optional(*names: str, implied: str, help: str = "", default: Any = None) -> 
     return Optional(list(names), implied=implied, default=default, help=help)
 
 
-def argument(name: str, *, required: bool = True) -> click.Argument:
-    return click.Argument([name], required=required)
+def argument(name: str, *, required: bool = True, metavar: str | None = None) -> click.Argument:
+    """metavar: how usage lines write it, where that is not the name in capitals."""
+    return click.Argument([name], required=required, metavar=metavar)
 
 
-def arguments(name: str, *, required: bool = False) -> click.Argument:
-    return click.Argument([name], nargs=-1, required=required)
+def arguments(name: str, *, required: bool = False, metavar: str | None = None) -> click.Argument:
+    """Any number of words; usage lines write the name in the singular."""
+    return click.Argument([name], nargs=-1, required=required, metavar=metavar)
 
 
 class Command(click.Command):
@@ -132,33 +134,48 @@ class Command(click.Command):
 
     def usage(self, path: str) -> str:
         """The text of --help."""
-        lines = [f"Usage:  {path} [OPTIONS]" + "".join(f" {self._metavar(p)}" for p in self.params if isinstance(p, click.Argument))]
+        lines = [f"Usage:  {path} {self.synopsis()}".rstrip()]
         lines += ["", self.help or ""]
-        rows = [(self._spelling(p), p.help or "") for p in self.params if isinstance(p, click.Option) and not p.hidden]
+        rows = [(self._spelling(p), p.help or "") for p in self.shown_options()]
         if rows:
             width = max(len(left) for left, _ in rows)
             lines += [
                 "",
                 "Options:",
-                *(f"  {left:<{width}}   {right}" for left, right in sorted(rows, key=lambda r: r[0].lstrip(" -").lower())),
+                *(f"  {left:<{width}}   {right}" for left, right in sorted(rows, key=lambda row: row[0].partition("--")[2].lower())),
             ]
         return "\n".join(lines) + "\n"
 
-    @staticmethod
-    def _metavar(parameter: click.Argument) -> str:
-        name = (parameter.name or "").upper()
-        text = f"{name}..." if parameter.nargs == -1 else name
-        return text if parameter.required else f"[{text}]"
+    def shown_options(self) -> list[click.Option]:
+        return [p for p in self.params if isinstance(p, click.Option) and not p.hidden]
+
+    def synopsis(self) -> str:
+        """What follows the command's name: `[OPTIONS] SERVICE [COMMAND]`."""
+        words = ["[OPTIONS]"] if self.shown_options() else []
+        return " ".join([*words, *(metavar(p) for p in self.params if isinstance(p, click.Argument))])
 
     @staticmethod
     def _spelling(parameter: click.Option) -> str:
         short = next((o for o in parameter.opts if not o.startswith("--")), None)
         long = next((o for o in parameter.opts if o.startswith("--")), "")
-        kind = (
-            ""
-            if isinstance(parameter, Flag)
-            else " stringArray"
-            if parameter.multiple
-            else f" {parameter.type.name.replace('text', 'string')}"
-        )
-        return f"{short + ', ' if short else '    '}{long}{kind}"
+        return f"{short + ', ' if short else '    '}{long} {kind(parameter)}".rstrip()
+
+
+def kind(option: click.Option) -> str:
+    """The kind of an option's value in pflag's words; empty for a switch."""
+    if isinstance(option, Flag):
+        return ""
+    if option.multiple:
+        return "stringArray"
+    return {"text": "string", "integer": "int"}.get(option.type.name, option.type.name)
+
+
+def metavar(argument: click.Argument) -> str:
+    """An argument in a usage line: `SERVICE`, `[SERVICE...]`, `SERVICE [SERVICE...]`."""
+    if argument.metavar:
+        return argument.metavar
+    name = (argument.name or "").upper()
+    if argument.nargs != -1:
+        return name if argument.required else f"[{name}]"
+    name = name.removesuffix("S")
+    return f"{name} [{name}...]" if argument.required else f"[{name}...]"

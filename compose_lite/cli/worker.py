@@ -124,7 +124,7 @@ def _worker(client: socket.socket, mount_namespace: str, stale: bool, teacher: i
         client.sendall(handoff.answer(handoff.PID, os.getpid()))
         threading.Thread(target=_end_with_front, args=(client,), daemon=True).start()
         env = {_text(k): _text(v) for k, v in request["env"].items()}
-        status = cli.run(list(request["argv"]), env)
+        status = cli.run(list(request["argv"]), env, sys.argv[0])
     except BaseException:
         import traceback
 

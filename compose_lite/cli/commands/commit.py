@@ -20,7 +20,7 @@ COMMAND = Command(
         option("-m", "--message", default="", help="Commit message"),
         flag("-p", "--pause", default=True, help="Pause container during commit"),
         argument("service"),
-        arguments("reference"),
+        arguments("reference", metavar="[REPOSITORY[:TAG]]"),
     ),
 )
 

@@ -37,52 +37,52 @@ async def ls(
 
 
 async def inspect(context: Context, names: tuple[str, ...], format: str, size: bool) -> int:
-    nouns.at_least(names, "compose-lite container inspect")
+    nouns.at_least(names, f"{context.program} container inspect")
     engine = await context.engine()
     return await nouns.inspect(context, names, lambda name: engine.container(name, size=size), format)
 
 
 async def rm(context: Context, names: tuple[str, ...], force: bool, volumes: bool) -> int:
-    nouns.at_least(names, "compose-lite container rm")
+    nouns.at_least(names, f"{context.program} container rm")
     engine = await context.engine()
     return await nouns.each(context, names, lambda name: engine.remove(name, force=force, volumes=volumes), forgiving=force)
 
 
 async def stop(context: Context, names: tuple[str, ...], signal: str | None, timeout: int | None) -> int:
-    nouns.at_least(names, "compose-lite container stop")
+    nouns.at_least(names, f"{context.program} container stop")
     engine = await context.engine()
     return await nouns.each(context, names, lambda name: engine.stop(name, timeout=timeout, signal=signal))
 
 
 async def restart(context: Context, names: tuple[str, ...], signal: str | None, timeout: int | None) -> int:
-    nouns.at_least(names, "compose-lite container restart")
+    nouns.at_least(names, f"{context.program} container restart")
     engine = await context.engine()
     return await nouns.each(context, names, lambda name: engine.restart(name, timeout=timeout, signal=signal))
 
 
 async def kill(context: Context, names: tuple[str, ...], signal: str | None) -> int:
-    nouns.at_least(names, "compose-lite container kill")
+    nouns.at_least(names, f"{context.program} container kill")
     engine = await context.engine()
     return await nouns.each(context, names, lambda name: engine.kill(name, signal=signal))
 
 
 async def pause(context: Context, names: tuple[str, ...]) -> int:
-    nouns.at_least(names, "compose-lite container pause")
+    nouns.at_least(names, f"{context.program} container pause")
     return await nouns.each(context, names, (await context.engine()).pause)
 
 
 async def unpause(context: Context, names: tuple[str, ...]) -> int:
-    nouns.at_least(names, "compose-lite container unpause")
+    nouns.at_least(names, f"{context.program} container unpause")
     return await nouns.each(context, names, (await context.engine()).unpause)
 
 
 async def start(context: Context, names: tuple[str, ...], attach: bool, interactive: bool) -> int:
-    nouns.at_least(names, "compose-lite container start")
+    nouns.at_least(names, f"{context.program} container start")
     return await attaching.start(context, names, attach, interactive)
 
 
 async def wait(context: Context, names: tuple[str, ...]) -> None:
-    nouns.at_least(names, "compose-lite container wait")
+    nouns.at_least(names, f"{context.program} container wait")
     engine = await context.engine()
     for name in names:
         context.print(str((await engine.wait(name))["StatusCode"]))
@@ -160,10 +160,10 @@ async def diff(context: Context, container: str) -> None:
         context.print(f"{'CAD'[change['Kind']]} {change['Path']}")
 
 
-NAMES = arguments("names")
+NAMES = arguments("names", metavar="CONTAINER [CONTAINER...]")
 CP = (
-    argument("source"),
-    argument("target"),
+    argument("source", metavar="CONTAINER:SRC_PATH|SRC_PATH|-"),
+    argument("target", metavar="CONTAINER:DEST_PATH|DEST_PATH|-"),
     flag("-a", "--archive", help="Archive mode (copy all uid/gid information)"),
     flag("-L", "--follow-link", help="Always follow symbol link in SRC_PATH"),
     flag("-q", "--quiet", help="Suppress progress output during copy"),
@@ -214,7 +214,7 @@ EXEC = (
     option("-u", "--user", default="", help="Username or UID"),
     option("-w", "--workdir", default="", help="Working directory inside the container"),
     argument("container"),
-    arguments("command", required=True),
+    arguments("command", required=True, metavar="COMMAND [ARG...]"),
 )
 RUN = (
     flag("-d", "--detach", help="Run container in background and print container ID"),
@@ -253,7 +253,12 @@ SUBCOMMANDS: dict[str, tuple[Command, Any]] = {
     "wait": (Command("wait", "Block until containers stop, then print their exit codes", (NAMES,)), wait),
     "rename": (Command("rename", "Rename a container", (argument("container"), argument("name"))), rename),
     "top": (
-        Command("top", "Display the running processes of a container", (argument("container"), arguments("words")), interspersed=False),
+        Command(
+            "top",
+            "Display the running processes of a container",
+            (argument("container"), arguments("words", metavar="[ps OPTIONS]")),
+            interspersed=False,
+        ),
         top,
     ),
     "rm": (Command("rm", "Remove one or more containers", RM), rm),

@@ -15,8 +15,8 @@ COMMAND = Command(
     "cp",
     "Copy files/folders between a service container and the local filesystem",
     (
-        argument("source"),
-        argument("target"),
+        argument("source", metavar="SERVICE:SRC_PATH|SRC_PATH|-"),
+        argument("target", metavar="SERVICE:DEST_PATH|DEST_PATH|-"),
         flag("--all", help="Include containers created by the run command"),
         flag("-a", "--archive", help="Archive mode (copy all uid/gid information)"),
         flag("-L", "--follow-link", help="Always follow symbol link in SRC_PATH"),

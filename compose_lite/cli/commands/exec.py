@@ -17,7 +17,7 @@ COMMAND = Command(
     "Execute a command in a running container",
     (
         argument("service"),
-        arguments("command", required=True),
+        arguments("command", required=True, metavar="COMMAND [ARGS...]"),
         flag("-d", "--detach", help="Detached mode: Run command in the background"),
         options("-e", "--env", help="Set environment variables"),
         option("--index", type=int, default=0, help="Index of the container if service has multiple replicas"),

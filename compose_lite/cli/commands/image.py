@@ -99,13 +99,13 @@ async def ls(
 
 
 async def inspect(context: Context, names: tuple[str, ...], format: str, platform: str | None) -> int:
-    nouns.at_least(names, "compose-lite image inspect")
+    nouns.at_least(names, f"{context.program} image inspect")
     engine = await context.engine()
     return await nouns.inspect(context, names, lambda name: engine.image(name, platform=platform), format)
 
 
 async def rm(context: Context, names: tuple[str, ...], force: bool, no_prune: bool) -> int:
-    nouns.at_least(names, "compose-lite image rm")
+    nouns.at_least(names, f"{context.program} image rm")
     engine = await context.engine()
     status = 0
     for name in names:
@@ -179,7 +179,7 @@ async def _parts(source: BinaryIO) -> AsyncIterator[bytes]:
 
 
 async def save(context: Context, names: tuple[str, ...], output: str) -> None:
-    nouns.at_least(names, "compose-lite image save")
+    nouns.at_least(names, f"{context.program} image save")
     if not output and os.isatty(1):
         raise UsageError("save-terminal", "cowardly refusing to save to a terminal", remedy="Use the -o flag or redirect.")
     async with (await context.engine()).save(list(names)) as answer:
@@ -220,24 +220,24 @@ LS: Sequence[Any] = (
     FORMAT,
     flag("--no-trunc", help="Don't truncate output"),
     QUIET,
-    arguments("names"),
+    arguments("names", metavar="[REPOSITORY[:TAG]]"),
 )
 INSPECT = (
     option("-f", "--format", default="", help="json or a Go template"),
     option("--platform", help="Inspect a specific platform of the image"),
-    arguments("names"),
+    arguments("names", metavar="IMAGE [IMAGE...]"),
 )
 RM = (
     flag("-f", "--force", help="Force removal of the image"),
     flag("--no-prune", help="Do not delete untagged parents"),
-    arguments("names"),
+    arguments("names", metavar="IMAGE [IMAGE...]"),
 )
 HISTORY = (
     FORMAT,
     flag("-H", "--human", default=True, help="Print sizes and dates in human readable format"),
     flag("--no-trunc", help="Don't truncate output"),
     QUIET,
-    argument("name"),
+    argument("name", metavar="IMAGE"),
 )
 PRUNE = (
     flag("-a", "--all", help="Remove all unused images, not just dangling ones"),
@@ -251,13 +251,20 @@ LOAD = (
 PULL = (
     option("--platform", help="Set platform if server is multi-platform capable"),
     flag("-q", "--quiet", help="Suppress verbose output"),
-    argument("name"),
+    argument("name", metavar="NAME[:TAG|@DIGEST]"),
 )
 SUBCOMMANDS = {
     "ls": (Command("ls", "List images", LS), ls),
     "inspect": (Command("inspect", "Display detailed information on one or more images", INSPECT), inspect),
     "rm": (Command("rm", "Remove one or more images", RM), rm),
-    "tag": (Command("tag", "Create a tag TARGET that refers to SOURCE", (argument("source"), argument("target"))), tag),
+    "tag": (
+        Command(
+            "tag",
+            "Create a tag TARGET that refers to SOURCE",
+            (argument("source", metavar="SOURCE_IMAGE[:TAG]"), argument("target", metavar="TARGET_IMAGE[:TAG]")),
+        ),
+        tag,
+    ),
     "history": (Command("history", "Show the history of an image", HISTORY), history),
     "prune": (Command("prune", "Remove unused images", PRUNE), prune),
     "load": (Command("load", "Load an image from a tar archive or STDIN", LOAD), load),
@@ -265,13 +272,20 @@ SUBCOMMANDS = {
         Command(
             "save",
             "Save one or more images to a tar archive (streamed to STDOUT by default)",
-            (option("-o", "--output", default="", help="Write to a file, instead of STDOUT"), arguments("names")),
+            (
+                option("-o", "--output", default="", help="Write to a file, instead of STDOUT"),
+                arguments("names", metavar="IMAGE [IMAGE...]"),
+            ),
         ),
         save,
     ),
     "pull": (Command("pull", "Download an image from a registry", PULL), pull),
     "push": (
-        Command("push", "Upload an image to a registry", (flag("-q", "--quiet", help="Suppress verbose output"), argument("name"))),
+        Command(
+            "push",
+            "Upload an image to a registry",
+            (flag("-q", "--quiet", help="Suppress verbose output"), argument("name", metavar="NAME[:TAG|@DIGEST]")),
+        ),
         push,
     ),
 }

@@ -52,7 +52,7 @@ async def ls(context: Context, filter: tuple[str, ...], format: str, no_trunc: b
 
 
 async def inspect(context: Context, names: tuple[str, ...], format: str, verbose: bool) -> int:
-    nouns.at_least(names, "compose-lite network inspect")
+    nouns.at_least(names, f"{context.program} network inspect")
     engine = await context.engine()
     return await nouns.inspect(context, names, lambda name: engine.network(name, verbose=verbose), format)
 
@@ -122,7 +122,7 @@ def _subnet_of(address: str, subnets: Sequence[str]) -> str:
 
 
 async def rm(context: Context, names: tuple[str, ...], force: bool) -> int:
-    nouns.at_least(names, "compose-lite network rm")
+    nouns.at_least(names, f"{context.program} network rm")
     engine = await context.engine()
     return await nouns.each(context, names, engine.remove_network, forgiving=force)
 
@@ -177,7 +177,7 @@ CREATE = (
     options("-o", "--opt", help="Set driver specific options"),
     option("--scope", default="", help="Control the network's scope"),
     options("--subnet", help="Subnet in CIDR format that represents a network segment"),
-    argument("name"),
+    argument("name", metavar="NETWORK"),
 )
 CONNECT = (
     options("--alias", help="Add network-scoped alias for the container"),
@@ -199,7 +199,7 @@ LS = (
 INSPECT = (
     option("-f", "--format", default="", help="json or a Go template"),
     flag("-v", "--verbose", help="Verbose output for diagnostics"),
-    arguments("names"),
+    arguments("names", metavar="NETWORK [NETWORK...]"),
 )
 FORCE_RM = flag("-f", "--force", help="Do not error if the network does not exist")
 FORCE_OFF = flag("-f", "--force", help="Force the container to disconnect from a network")
@@ -208,7 +208,7 @@ SUBCOMMANDS = {
     "ls": (Command("ls", "List networks", LS), ls),
     "inspect": (Command("inspect", "Display detailed information on one or more networks", INSPECT), inspect),
     "create": (Command("create", "Create a network", CREATE), create),
-    "rm": (Command("rm", "Remove one or more networks", (FORCE_RM, arguments("names"))), rm),
+    "rm": (Command("rm", "Remove one or more networks", (FORCE_RM, arguments("names", metavar="NETWORK [NETWORK...]"))), rm),
     "connect": (Command("connect", "Connect a container to a network", CONNECT), connect),
     "disconnect": (
         Command("disconnect", "Disconnect a container from a network", (FORCE_OFF, argument("network"), argument("container"))),

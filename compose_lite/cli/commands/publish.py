@@ -24,7 +24,7 @@ COMMAND = Command(
     "publish",
     "Publish compose application",
     (
-        argument("repository"),
+        argument("repository", metavar="REPOSITORY[:TAG]"),
         flag("--app", help="Published compose application (includes referenced images): refused, images are pushed by `push`"),
         option("--oci-version", default="", help="OCI image/artifact specification version (automatically determined by default)"),
         flag("--resolve-image-digests", help="Pin image tags to digests"),

@@ -54,7 +54,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
             await pull_image(engine, project, service, report)
         except ApiError as error:
             if service.build is not None:
-                report.warn(f"{name}: {error.says}; it can be built: `compose-lite build {name}`")
+                report.warn(f"{name}: {error.says}; it can be built: `{context.program} build {name}`")
             elif not o["ignore_pull_failures"]:
                 failures.append(error)
 

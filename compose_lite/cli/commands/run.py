@@ -35,7 +35,7 @@ COMMAND = Command(
     "Run a one-off command on a service",
     (
         argument("service"),
-        arguments("command"),
+        arguments("command", metavar="[COMMAND] [ARGS...]"),
         flag("--build", help="Build image before starting container"),
         options("--cap-add", help="Add Linux capabilities"),
         options("--cap-drop", help="Drop Linux capabilities"),

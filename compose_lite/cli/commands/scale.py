@@ -9,7 +9,11 @@ from compose_lite.cli.pflag import Command, arguments, flag
 from compose_lite.cli.progress import progress
 from compose_lite.cli.upping import Upping, parse_scale
 
-COMMAND = Command("scale", "Scale services", (arguments("pairs", required=True), flag("--no-deps", help="Don't start linked services")))
+COMMAND = Command(
+    "scale",
+    "Scale services",
+    (arguments("pairs", required=True, metavar="SERVICE=REPLICAS..."), flag("--no-deps", help="Don't start linked services")),
+)
 
 
 async def run(context: Context, pairs: Sequence[str], no_deps: bool) -> int:

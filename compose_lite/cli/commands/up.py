@@ -130,6 +130,6 @@ async def tell_why(context: Context, upping: Upping) -> None:
         seen = await sights(await context.engine(), project.name, upping.chosen())
         failed = roots([why(project, name, seen, time.time()) for name in upping.chosen() if name in seen])
         for answer in failed[:MOST_TOLD]:
-            context.err.write(f"\n{as_text(answer)}")
+            context.err.write(context.named(f"\n{as_text(answer)}"))
         if len(failed) > MOST_TOLD:
-            context.err.write(f"\n{len(failed) - MOST_TOLD} more: see `compose-lite why`.\n")
+            context.err.write(f"\n{len(failed) - MOST_TOLD} more: see `{context.program} why`.\n")

@@ -40,21 +40,21 @@ async def ls(context: Context, filter: tuple[str, ...], format: str, quiet: bool
 
 
 async def inspect(context: Context, names: tuple[str, ...], format: str) -> int:
-    nouns.at_least(names, "compose-lite volume inspect")
+    nouns.at_least(names, f"{context.program} volume inspect")
     engine = await context.engine()
     return await nouns.inspect(context, names, engine.volume, format)
 
 
 async def create(context: Context, names: tuple[str, ...], driver: str, label: tuple[str, ...], opt: tuple[str, ...], name: str) -> None:
     if len(names) > 1:
-        raise UsageError("argument-many", "'compose-lite volume create' requires at most 1 argument")
+        raise UsageError("argument-many", f"'{context.program} volume create' requires at most 1 argument")
     engine = await context.engine()
     body = {"Name": names[0] if names else name, "Driver": driver, "DriverOpts": nouns.pairs(opt), "Labels": nouns.pairs(label)}
     context.print((await engine.create_volume(body))["Name"])
 
 
 async def rm(context: Context, names: tuple[str, ...], force: bool) -> int:
-    nouns.at_least(names, "compose-lite volume rm")
+    nouns.at_least(names, f"{context.program} volume rm")
     engine = await context.engine()
     return await nouns.each(context, names, lambda name: engine.remove_volume(name, force=force), forgiving=force)
 
@@ -77,7 +77,7 @@ SUBCOMMANDS = {
         Command(
             "inspect",
             "Display detailed information on one or more volumes",
-            (option("-f", "--format", default="", help="json or a Go template"), arguments("names")),
+            (option("-f", "--format", default="", help="json or a Go template"), arguments("names", metavar="VOLUME [VOLUME...]")),
         ),
         inspect,
     ),
@@ -90,13 +90,17 @@ SUBCOMMANDS = {
                 options("--label", help="Set metadata for a volume"),
                 options("-o", "--opt", help="Set driver specific options"),
                 option("--name", default="", hidden=True),
-                arguments("names"),
+                arguments("names", metavar="[VOLUME]"),
             ),
         ),
         create,
     ),
     "rm": (
-        Command("rm", "Remove one or more volumes", (flag("-f", "--force", help="Force the removal of volumes"), arguments("names"))),
+        Command(
+            "rm",
+            "Remove one or more volumes",
+            (flag("-f", "--force", help="Force the removal of volumes"), arguments("names", metavar="VOLUME [VOLUME...]")),
+        ),
         rm,
     ),
     "prune": (

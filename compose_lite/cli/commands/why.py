@@ -35,7 +35,7 @@ async def run(context: Context, services: Sequence[str], format: str) -> int:
     elif not shown:
         context.print(f"All services of {project.name} are fine: {len(answers)} of {len(answers)}.")
     else:
-        context.out.write("\n".join(as_text(answer) for answer in _once(shown)))
+        context.out.write(context.named("\n".join(as_text(answer) for answer in _once(shown))))
     return 0 if all(a.fine for a in answers) else 1
 
 
