@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from compose_lite.cli import main
+from compose_lite.cli.commandtable import COMMANDS, ROOT, UNSUPPORTED, command_module
 from compose_lite.cli.pflag import Command, Flag
 
 PAGE = Path(__file__).parents[1] / "docs/commands.md"
@@ -20,10 +20,10 @@ from the program itself: `python -m tests.test_commands_doc`.
 
 
 def rendered() -> str:
-    parts = [HEAD, section("Global options", main.ROOT, "##")]
+    parts = [HEAD, section("Global options", ROOT, "##")]
     compose, nouns = [], []
-    for name in sorted(main.COMMANDS):
-        module = main.command_module(name)
+    for name in sorted(COMMANDS):
+        module = command_module(name)
         if hasattr(module, "SUBCOMMANDS"):
             nouns.append(f"## {name}\\n\\n{module.HELP}.\\n".replace("\\n", "\n"))
             nouns += [
@@ -33,7 +33,7 @@ def rendered() -> str:
             ]
         elif module.COMMAND.name == name:
             compose.append(section(name, module.COMMAND, "##"))
-    refused = [f"| `{name}` | {remedy} |" for name, remedy in sorted(main.UNSUPPORTED.items())]
+    refused = [f"| `{name}` | {remedy} |" for name, remedy in sorted(UNSUPPORTED.items())]
     parts += [*compose, *nouns, "\n".join(["## Not supported\n", "| command | instead |", "| --- | --- |", *refused, ""])]
     return "\n".join(parts)
 
@@ -43,7 +43,7 @@ def section(title: str, command: Command, level: str) -> str:
     lines = [
         f"{level} {title}",
         "",
-        f"`{title}{' ' + words if words else ''}`: {command.help}." if command is not main.ROOT else f"{command.help}.",
+        f"`{title}{' ' + words if words else ''}`: {command.help}." if command is not ROOT else f"{command.help}.",
         "",
     ]
     rows = list(options(command))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,34 @@ def test_the_arrows_make_no_cycle() -> None:
     from graphlib import TopologicalSorter
 
     assert list(TopologicalSorter(ARROWS).static_order())
+
+
+def needs(file: Path) -> Iterator[str]:
+    """The modules of ours that a file imports to run, wherever in it: all but those under `if TYPE_CHECKING`."""
+
+    def walk(node: ast.AST) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.ImportFrom):
+                yield from (f"{child.module}.{alias.name}" for alias in child.names)
+                yield str(child.module)
+            elif isinstance(child, ast.Import):
+                yield from (alias.name for alias in child.names)
+            yield from walk(child)
+
+    return walk(ast.parse(file.read_text()))
+
+
+def test_no_two_modules_need_each_other() -> None:
+    from graphlib import TopologicalSorter
+
+    def name(file: Path) -> str:
+        return ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+    files = {name(file): file for file in PACKAGE.rglob("*.py")}
+    arrows = {module: {other for other in needs(file) if other in files} - {module} for module, file in files.items()}
+    assert list(TopologicalSorter(arrows).static_order())
 
 
 def modules_after(module: str) -> set[str]:

@@ -14,8 +14,8 @@ import click
 
 from compose_lite.api.client import EngineClient
 from compose_lite.api.protocol import DockerEngine
-from compose_lite.cli import main
 from compose_lite.cli.commands.engine import engine_pid
+from compose_lite.cli.commandtable import COMMANDS, ROOT, command_module, globals_of, with_dry_run
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, Flag, Optional
 from compose_lite.errors import Error
@@ -38,15 +38,15 @@ def choices(words: Sequence[str], names: Names) -> Iterator[tuple[str, str]]:
     *before, typed = words or [""]
     at = _command_at(before)
     if at is None:
-        yield from _matching(typed, before, main.ROOT, names, commands=True)
+        yield from _matching(typed, before, ROOT, names, commands=True)
         return
     name, rest = before[at], before[at + 1 :]
-    if name not in main.COMMANDS:
+    if name not in COMMANDS:
         return
-    module = main.command_module(name)
+    module = command_module(name)
     table = getattr(module, "SUBCOMMANDS", None)
     if table is None:
-        yield from _matching(typed, rest, main.with_dry_run(module.COMMAND), names)
+        yield from _matching(typed, rest, with_dry_run(module.COMMAND), names)
     elif not rest:
         yield from ((inner, command.help) for inner, (command, _) in sorted(table.items()) if inner.startswith(typed))
     elif rest[0] in table:
@@ -59,7 +59,7 @@ def _command_at(words: Sequence[str]) -> int | None:
         if skip:
             skip = False
         elif word.startswith("-"):
-            skip = _wants_value(word, main.ROOT) is not None
+            skip = _wants_value(word, ROOT) is not None
         else:
             return at
     return None
@@ -87,9 +87,9 @@ def _matching(typed: str, before: Sequence[str], command: Command, names: Names,
             if isinstance(parameter, click.Option) and not parameter.hidden:
                 yield from ((name, parameter.help or "") for name in parameter.opts if name.startswith(typed) and len(name) > 2)
     elif commands:
-        for name in sorted(main.COMMANDS):
+        for name in sorted(COMMANDS):
             if name.startswith(typed):
-                module = main.command_module(name)
+                module = command_module(name)
                 yield name, (module.COMMAND.help if hasattr(module, "COMMAND") else module.HELP) or ""
     else:
         arguments = [p for p in command.params if isinstance(p, click.Argument)]
@@ -124,7 +124,7 @@ def told(context: Context, words: Sequence[str]) -> str:
 
 def _of_project(context: Context, words: Sequence[str], kind: str) -> Sequence[str]:
     at = _command_at(words[:-1])
-    context.options = main.globals_of([*words[:-1][:at], "ps"], context.environ)
+    context.options = globals_of([*words[:-1][:at], "ps"], context.environ)
     services = context.load(profiles=["*"]).all_services()
     return sorted(services) if kind == "service" else sorted({one for service in services.values() for one in service.profiles})
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from compose_lite import __version__
-from compose_lite.cli import main
+from compose_lite.cli.commandtable import COMMANDS, ROOT, command_module, with_dry_run
 from compose_lite.cli.pflag import Command, kind
 from compose_lite.cli.program import NAME
 
@@ -34,13 +34,13 @@ ENVIRONMENT = {
 
 def pages(date: str) -> dict[str, str]:
     """File name -> text, one page a command. date: of the pages, as 2026-11-27."""
-    found = {NAME: _page(NAME, main.ROOT, main.ROOT.help or "", date, [*_commands(), *_environment(), *_statuses()])}
-    for name in sorted(main.COMMANDS):
-        module = main.command_module(name)
+    found = {NAME: _page(NAME, ROOT, ROOT.help or "", date, [*_commands(), *_environment(), *_statuses()])}
+    for name in sorted(COMMANDS):
+        module = command_module(name)
         table = getattr(module, "SUBCOMMANDS", None)
         if table is None:
             if module.COMMAND.name == name:  # an alias has no page of its own
-                found[f"{NAME}-{name}"] = _page(f"{NAME} {name}", main.with_dry_run(module.COMMAND), module.COMMAND.help, date)
+                found[f"{NAME}-{name}"] = _page(f"{NAME} {name}", with_dry_run(module.COMMAND), module.COMMAND.help, date)
             continue
         inner = {word: command for word, (command, _) in sorted(table.items()) if word == command.name}
         noun = Command(name, module.HELP, ())
@@ -53,7 +53,7 @@ def pages(date: str) -> dict[str, str]:
 
 def _page(path: str, command: Command, about: str, date: str, more: Sequence[str] = (), words: str = "") -> str:
     title = path.replace(" ", "-")
-    synopsis = f"{command.synopsis()} {'COMMAND' if command is main.ROOT else words}".strip()
+    synopsis = f"{command.synopsis()} {'COMMAND' if command is ROOT else words}".strip()
     lines = [
         f'.TH "{_text(title.upper())}" "1" "{date}" "{NAME} {__version__}" "Commands"',
         ".SH NAME",
@@ -65,7 +65,7 @@ def _page(path: str, command: Command, about: str, date: str, more: Sequence[str
     if options:
         lines += [".SH OPTIONS", *(line for option in options for line in _option(option))]
     lines += more
-    if command is not main.ROOT:
+    if command is not ROOT:
         lines += [".SH SEE ALSO", f"\\fB{_text(NAME)}\\fR(1)"]
     return "\n".join(lines) + "\n"
 
@@ -84,8 +84,8 @@ def _listed(title: str, rows: Sequence[tuple[str, str]]) -> list[str]:
 
 def _commands() -> list[str]:
     rows = []
-    for name in sorted(main.COMMANDS):
-        module = main.command_module(name)
+    for name in sorted(COMMANDS):
+        module = command_module(name)
         if hasattr(module, "SUBCOMMANDS") or module.COMMAND.name == name:
             rows.append((f"{NAME}-{name}(1)", (module.COMMAND.help if hasattr(module, "COMMAND") else module.HELP) or ""))
     return _listed("COMMANDS", rows)

@@ -10,7 +10,7 @@ import pytest
 
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli import dryrun
-from compose_lite.cli.main import COMMANDS, command_module, with_dry_run
+from compose_lite.cli.commandtable import COMMANDS, command_module, with_dry_run
 from compose_lite.errors import UsageError
 
 QUESTIONS = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from compose_lite.cli import main
 from compose_lite.cli.commands import man
+from compose_lite.cli.commandtable import COMMANDS, command_module
 from compose_lite.cli.context import Context, Globals
 from compose_lite.cli.manual import pages
 from compose_lite.errors import UsageError
@@ -25,8 +25,8 @@ CHECKERS = {
 
 
 def test_each_command_has_a_page_with_all_its_options() -> None:
-    for name in main.COMMANDS:
-        module = main.command_module(name)
+    for name in COMMANDS:
+        module = command_module(name)
         table = getattr(module, "SUBCOMMANDS", {"": (getattr(module, "COMMAND", None), None)})
         for word, (command, _) in table.items():
             if command.name not in (word, name) or (not word and command.name != name):

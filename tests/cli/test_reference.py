@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from compose_lite.cli import main
+from compose_lite.cli import commandtable
 from compose_lite.cli.pflag import Flag, Optional
 
 RECORDED = [line.split() for line in (Path(__file__).parent / "reference.txt").read_text().splitlines()]
@@ -22,12 +22,12 @@ EXCEPTIONS = {
 
 
 def ours(command: str) -> dict[str, click.Option]:
-    found = main.ROOT if command == "ROOT" else main.with_dry_run(main.command_module(command).COMMAND)
+    found = commandtable.ROOT if command == "ROOT" else commandtable.with_dry_run(commandtable.command_module(command).COMMAND)
     return {name.removeprefix("--"): p for p in found.params if isinstance(p, click.Option) for name in p.opts if name.startswith("--")}
 
 
 def test_every_command_is_there() -> None:
-    assert [name for name in COMMANDS if name not in main.COMMANDS and name != "ROOT"] == list(MISSING_COMMANDS)
+    assert [name for name in COMMANDS if name not in commandtable.COMMANDS and name != "ROOT"] == list(MISSING_COMMANDS)
 
 
 @pytest.mark.parametrize("row", [row for row in FLAGS if row[0] not in MISSING_COMMANDS], ids=lambda row: f"{row[0]}--{row[1]}")
