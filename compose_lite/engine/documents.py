@@ -104,6 +104,7 @@ def facts(containers: Containers, container: Container) -> Document:
         "Version": live.version,
         "State": state(container),
         "Signals": container.signals,
+        "SignalsBefore": live.signals_before,
         "Probed": live.probed,
         "Took": live.took,
         "RestartIn": live.wait_before if container.state is State.RESTARTING else 0,

@@ -59,6 +59,7 @@ class Live:
     probed: Document | None = None  # the last probe, those that do not count too
     took: dict[str, float] = field(default_factory=dict)  # seconds by phase of its last start
     execs: set[str] = field(default_factory=set)
+    signals_before: list[Document] = field(default_factory=list)  # that its last run was sent
 
 
 @contextlib.contextmanager
@@ -199,8 +200,8 @@ class Runs:
             live.starting = False
         container.move(Event.RUNS)
         container.started, container.exit_code, container.error, container.oom_killed = time.time_ns(), 0, "", False
+        live.probed, live.signals_before = None, container.signals
         container.started_once, container.boot, container.signals = True, pidfd.boot_id(), []
-        live.probed = None
         check = health.check_of(container.config)
         container.health = health.fresh() if check else None
         live.ended.clear()

@@ -6,7 +6,7 @@ it can be looked at, and the service is not started; the next run takes it away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -59,9 +59,10 @@ async def run_steps(engine: Engine, report: Report, one: Instance, target: str, 
     """One after the other; their output. Raises ProjectError for the first that fails. one: what is started, its networks and files."""
     said = ""
     steps = steps_of(one.service, per_replica=per_replica)
+    names = {index: f"{one.name}-{KIND}-{index}" for index, _ in steps}
+    await _remove_stale(engine, one, set(names.values()))
     for index, step in steps:
-        name = f"{one.name}-{KIND}-{index}"
-        await _remove_stale(engine, one, name)
+        name = names[index]
         made = await engine.create_container(name, step_body(one, step, target), platform=one.service.platform or None)
         id = str(made["Id"])
         await inject(engine, id, injected_files(one))
@@ -83,12 +84,12 @@ async def run_steps(engine: Engine, report: Report, one: Instance, target: str, 
     return said
 
 
-async def _remove_stale(engine: Engine, one: Instance, name: str) -> None:
-    """What an earlier run that failed has left."""
+async def _remove_stale(engine: Engine, one: Instance, names: Set[str]) -> None:
+    """What an earlier run that failed, or was killed, has left; one that nobody waits for any more may still run."""
     labels = project_filter(one.project.name)["label"]
     filters: Mapping[str, list[str]] = {"label": [*labels, f"{ids.SERVICE}={one.service.name}", f"{ids.HOOK}={KIND}"]}
     for found in await engine.containers(all=True, filters=filters):
-        if found["State"] != "running" and f"/{name}" in found["Names"]:
+        if names & {name.removeprefix("/") for name in found["Names"]}:
             await engine.remove(found["Id"], force=True, volumes=True)
 
 

@@ -54,15 +54,25 @@ class Stopping:
             if error.http_status != 404:
                 raise
             return
-        took = time.monotonic() - began
+        await self._explain(id, service, time.monotonic() - began, "Signals")
+
+    async def restart(self, id: str, service: str) -> None:
+        """The engine's own, so that what shares its namespaces stays."""
+        known = self.project.all_services().get(service) if self.project else None
+        began = time.monotonic()
+        await self.engine.restart(id, timeout=grace(known, self.timeout))
+        await self._explain(id, service, time.monotonic() - began, "SignalsBefore")
+
+    async def _explain(self, id: str, service: str, took: float, which: str) -> None:
+        """which: the signals of facts that are meant, of the run that is over or of the one before."""
         if took >= SOON and service not in self._told:
             with suppress(ApiError):
-                await self._explain(id, service, took)
+                await self._look(id, service, took, which)
 
-    async def _explain(self, id: str, service: str, took: float) -> None:
+    async def _look(self, id: str, service: str, took: float, which: str) -> None:
         document = await self.engine.container(id)
         try:
-            signals = (await self.engine.extension("GET", f"containers/{id}/facts"))["Signals"]
+            signals = (await self.engine.extension("GET", f"containers/{id}/facts"))[which]
         except ApiError as error:
             if error.code != "engine-foreign":
                 raise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.engines import Engine
+from tests.system.engines import Engine, eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.system]
 SLEEP = "/bin/sleep 1000"
@@ -59,6 +59,37 @@ def test_a_stop_that_is_not_noticed_says_so(engine: Engine) -> None:
     process = engine.start("stop", "-t", "1")
     assert "compose.yaml:4:" in (told := process.communicate(timeout=60)[1])
     assert "did not notice SIGTERM" in told
+    engine.run("up", "-d")
+    process = engine.start("restart", "-t", "1")
+    assert "did not notice SIGTERM" in process.communicate(timeout=60)[1]
+    assert engine.rows()["web"]["State"] == "running"
+
+
+def test_a_one_off_runs_post_start_and_no_pre_start(engine: Engine) -> None:
+    """As Compose 5. A hook that fails is told after the end; one that comes too late is none."""
+    hook = '    post_start: [{command: ["/bin/sh", "-c", "echo hooked >/dev/shm/hook"]}]\n'
+    spec(engine, service("web", SLEEP, f"    ipc: private\n    pre_start: [{{command: [/bin/false]}}]\n{hook}"))
+    wait = "while ! [ -e /dev/shm/hook ]; do sleep 0.02; done; cat /dev/shm/hook"
+    assert engine.run("run", "--rm", "-T", "web", "/bin/sh", "-c", wait) == "hooked\n"
+    assert engine.run("run", "--rm", "-T", "web", "/bin/true") == ""
+    spec(engine, service("web", SLEEP, "    post_start: [{command: [/bin/false]}]\n"))
+    process = engine.start("run", "--rm", "-T", "web", "sleep", "2")
+    assert "hook exited with status 1" in process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert engine.run("ps", "-aq") == ""
+
+
+def test_a_pre_start_step_that_a_killed_up_has_left_running_goes(engine: Engine) -> None:
+    go = engine.project / "go"
+    step = f'    pre_start: [{{command: ["/bin/sh", "-c", "[ -e {go} ] || sleep 1000"]}}]\n'
+    spec(engine, service("web", SLEEP, f'{step}    volumes: ["{go.parent}:{go.parent}"]\n'))
+    process = engine.start("up", "-d")
+    eventually(lambda: "web-1-pre_start-0" in engine.run("container", "ls", "--format", "{{.Names}}"))
+    engine.kill(process.pid)
+    process.communicate()
+    go.touch()
+    engine.run("up", "-d")
+    assert engine.run("ps", "-a", "--format", "{{.Service}} {{.State}}") == "web running\n"
 
 
 def test_rollback_brings_the_very_containers_back(engine: Engine) -> None:

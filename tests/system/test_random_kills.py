@@ -165,6 +165,14 @@ def log_is_whole(engine: Engine, says: str) -> bool:
 
 
 def test_random_kills(engine: Engine) -> None:
+    try:
+        rounds(engine)
+    except BaseException:  # for the report: what there is, and what the engine waits for
+        print(engine.run("ps", "-a", code=None), engine.tasks(), sep="\n")
+        raise
+
+
+def rounds(engine: Engine) -> None:
     ours: set[str] = set()
     for number in range(ROUNDS):
         seed = SEED + number

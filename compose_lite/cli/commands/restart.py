@@ -10,7 +10,7 @@ from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.graph.services import needs
 from compose_lite.project.observe import Seen, containers_of
-from compose_lite.project.stopping import grace, run_hooks
+from compose_lite.project.stopping import Stopping, run_hooks
 
 COMMAND = Command(
     "restart",
@@ -32,13 +32,14 @@ async def run(context: Context, services: Sequence[str], timeout: int | None, no
         found += [c for c in await containers_of(engine, name, sorted(also), all=False) if also]
 
     guard(context, project, found)
+    stopping = Stopping(engine, report, project, timeout)
 
     async def act(container: Seen) -> None:
         service = known.get(container.service)
         if service and service.pre_stop and container.running:
             await run_hooks(engine, report, container.id, container.name, service.pre_stop, service)
         report.event("Container", container.name, "Restarting")
-        await engine.restart(container.id, timeout=grace(service, timeout))
+        await stopping.restart(container.id, container.service)
         report.event("Container", container.name, "Started", done=True)
         if service and service.post_start:
             await run_hooks(engine, report, container.id, container.name, service.post_start, service)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from compose_lite.project.injecting import inject
 from compose_lite.project.languagemodels import provided_models
 from compose_lite.project.observe import containers_of
 from compose_lite.project.plan import AwaitCondition
+from compose_lite.project.report import Silent
+from compose_lite.project.stopping import run_hooks
 from compose_lite.spec.dotenv import parse
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import PortConfig, Service, VolumeMount, changed
@@ -101,9 +103,14 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
         await inject(engine, id, injected_files(instance))
         if o["detach"]:
             await engine.start(id)
+            await _post_start(engine, id, name, wanted)
             context.print(id)
             return 0
-        return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal, removed=o["rm"])
+
+        async def started() -> None:
+            await _post_start(engine, id, name, wanted)
+
+        return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal, removed=o["rm"], started=started)
     except (ApiError, BaseExceptionGroup) as failed:
         error = first_error(failed)
         if not isinstance(error, ApiError):
@@ -122,8 +129,30 @@ def not_started(says: str) -> int:
     return 126 if "permission denied" in says else 1
 
 
-async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool) -> int:
-    """Attached before the start, so that nothing is missed; the status of the container, once it is gone when it goes by itself."""
+async def _post_start(engine: Any, id: str, name: str, service: Service) -> None:
+    """The service's hooks, as in Compose 5 (which runs no pre_start for a one-off). One that comes too late has not failed."""
+    if service.post_start:
+        try:
+            await run_hooks(engine, Silent(), id, name, service.post_start, service, attached=True)
+        except (ApiError, ProjectError):
+            if await _runs(engine, id):
+                raise
+
+
+async def _runs(engine: Any, id: str) -> bool:
+    try:
+        return bool((await engine.container(id))["State"]["Running"])
+    except ApiError:
+        return False
+
+
+async def _attached(
+    engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool, started: Callable[[], Coroutine[Any, Any, None]]
+) -> int:
+    """Attached before the start, so that nothing is missed; the status of the container, once it is gone when it goes by itself.
+
+    started: run beside it from its start on; its error is raised after the end.
+    """
     async with await engine.attach(id, stdin=stdin, tty=terminal) as stream:
         result: dict[str, int] = {}
         listening = anyio.Event()
@@ -131,6 +160,14 @@ async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, remove
         async def wait() -> None:
             condition = "removed" if removed else "next-exit"
             result["code"] = int((await engine.wait(id, condition=condition, registered=listening.set))["StatusCode"])
+
+        failed: list[ProjectError] = []
+
+        async def beside() -> None:
+            try:
+                await started()
+            except ProjectError as error:
+                failed.append(error)
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
@@ -140,7 +177,10 @@ async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, remove
             except BaseException:
                 group.cancel_scope.cancel()
                 raise
+            group.start_soon(beside)
             await talk(stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns))
+    if failed and not result["code"]:
+        raise failed[0]
     return result["code"]
 
 
@@ -205,9 +245,9 @@ def adapted(project: Project, service: Service, command: Sequence[str], o: dict[
     fields["environment"] = {k: v for k, v in environment.items() if v is not None or k in service.environment}
     if o["label"]:
         fields["labels"] = {**service.labels, **{k: v for k, _, v in (e.partition("=") for e in o["label"])}}
-    for key in ("cap_add", "cap_drop"):
-        if o[key]:
-            fields[key] = [*getattr(service, key), *o[key]]
+    for key, other in (("cap_add", "cap_drop"), ("cap_drop", "cap_add")):
+        if o[key] or o[other]:
+            fields[key] = [*(one for one in getattr(service, key) if one not in o[other]), *o[key]]
     if not o["service_ports"]:
         fields["ports"] = []
     if o["publish"]:
