@@ -16,8 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Commands that need no engine, and the global options that take a value (to find the command's name behind them).
-ALONE = ("config", "convert", "help", "version", "engine", "graph", "completion", "man", "__complete", "__completeNoDesc")
+# Commands that need no engine; those of them that come again soon, for which a cold one leaves a template behind; and the global
+# options that take a value (to find the command's name behind them).
+ALONE = ("config", "convert", "help", "version", "engine", "graph", "lint", "completion", "man", "__complete", "__completeNoDesc")
+QUICK = ("config", "convert", "graph", "lint", "__complete", "__completeNoDesc")
 VALUED = (
     "-f",
     "--file",
@@ -47,7 +49,12 @@ def main() -> int:
     connection = connect(run + "/worker.sock")
     if connection is None:
         if not argv or command_of(argv) in ALONE or {"-h", "--help", "-v", "--version"} & set(argv[:1]) or elsewhere(argv):
-            return in_process(argv)
+            done = in_process(argv)
+            if command_of(argv) in QUICK or elsewhere(argv):
+                from compose_lite import starting
+
+                starting.warm()
+            return done
         from compose_lite import starting  # cold: whoever waits for an engine to start can wait for these imports
 
         failed = starting.start()

@@ -1,10 +1,8 @@
-"""Starts the family (family.py) as a process of its own, and waits until it serves. For fronts and clients."""
+"""Starts the family (family.py) as a process of its own, and waits until it serves; or a template alone. For fronts and clients."""
 
 from __future__ import annotations
 
 import os
-import select
-import subprocess
 import sys
 
 from compose_lite.handoff import READY
@@ -14,6 +12,9 @@ START_SECONDS = 60.0  # emulated machines are slow
 
 def start(env: dict[str, str] | None = None) -> str | None:
     """Starts the family unless it runs, and waits until it serves; the reason when it does not."""
+    import select
+    import subprocess
+
     here = dict(os.environ) if env is None else env
     reader, writer = os.pipe()
     os.set_inheritable(writer, True)
@@ -37,6 +38,23 @@ def start(env: dict[str, str] | None = None) -> str | None:
     if said.startswith(READY):
         return None
     return said.decode("utf-8", "replace") or "the engine ended while it was starting; see engine.log in its data folder"
+
+
+def warm() -> None:
+    """Starts a template without an engine, for the next commands that need none; nobody waits for it, and it may fail.
+
+    COMPOSE_LITE_WARM=0 says that there shall be none.
+    """
+    env = _clean_environment(dict(os.environ))
+    if env.get("COMPOSE_LITE_WARM") == "0":
+        return
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    # what the caller holds open (a pipe that is read to its end, a lock) is not held for minutes
+    closed = [(os.POSIX_SPAWN_CLOSE, int(fd)) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
+    try:
+        os.posix_spawn(sys.executable, [sys.executable, "-m", "compose_lite.cli.worker"], env, file_actions=[*null, *closed], setsid=True)
+    except OSError:
+        pass  # the next command is as slow as this one was
 
 
 def _clean_environment(env: dict[str, str]) -> dict[str, str]:

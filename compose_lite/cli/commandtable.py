@@ -1,6 +1,7 @@
 """The table of commands and the global options: what a command line may say. For main, completion and the manual.
 
-A command is a module of cli/commands with COMMAND (cli/pflag.py) and `async def run(context, **values) -> int | None`.
+A command is a module of cli/commands with COMMAND (cli/pflag.py) and `async def run(context, **values) -> int | None`; without
+`async` where it asks no engine (or gives a coroutine when it does after all).
 A noun (`image`, `container`, ...) is one with SUBCOMMANDS: name -> the same pair.
 """
 

@@ -14,7 +14,7 @@ import click
 
 from compose_lite.api.client import EngineClient
 from compose_lite.api.protocol import DockerEngine
-from compose_lite.cli.commands.engine import engine_pid
+from compose_lite.cli.commands.engine import listening_pid
 from compose_lite.cli.commandtable import COMMANDS, ROOT, command_module, globals_of, with_dry_run
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, Flag, Optional
@@ -132,7 +132,7 @@ def _of_project(context: Context, words: Sequence[str], kind: str) -> Sequence[s
 async def _of_engine(context: Context, kind: str) -> Sequence[str]:
     """Of the engine that runs; none is started for it."""
     socket = context.folders.engine_socket
-    if not engine_pid(socket):
+    if not listening_pid(socket):
         return ()
     engine = DockerEngine(EngineClient(f"unix://{socket}"))
     try:

@@ -9,16 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import anyio
-
-from compose_lite.api.client import EngineClient
-from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli import program as names
-from compose_lite.cli.dryrun import DryEngine
 from compose_lite.disk import Folders, folders
 from compose_lite.errors import ApiError, Error, SpecError, UsageError
+
+if TYPE_CHECKING:
+    from compose_lite.api.protocol import DockerEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +148,10 @@ class Context:
     async def engine(self) -> DockerEngine:
         """The engine, started if it is ours and does not run."""
         if self._engine is None:
+            from compose_lite.api.client import EngineClient  # with it the event loop and TLS, for who asks an engine only
+            from compose_lite.api.protocol import DockerEngine
+            from compose_lite.cli.dryrun import DryEngine
+
             url = self.engine_url()
             if self.own_engine:
                 await self._wait_for_own()
@@ -158,6 +160,8 @@ class Context:
 
     async def _wait_for_own(self) -> None:
         """The socket answers, or the family is started and it does then."""
+        import anyio
+
         path = str(self.folders.engine_socket)
         started = -40
         for attempt in range(600):

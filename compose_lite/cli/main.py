@@ -6,11 +6,9 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
-
-import anyio
 
 from compose_lite import __version__
 from compose_lite.cli.commandtable import command_module, find, globals_from, noun_overview, overview, split
@@ -55,7 +53,8 @@ def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
         said = command.read(words, path)
         if said.pop("dry_run", False):
             context.options = replace(context.options, dry_run=True)
-        return anyio.run(_act, context, act, said, backend_options={"use_uvloop": False})
+        answer = act(context, **said)
+        return _to_its_end(context, answer) if isinstance(answer, Coroutine) else answer or 0
     except Error as error:
         return fail(context, error)
     except KeyboardInterrupt:
@@ -65,9 +64,15 @@ def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
         return 128 + signal.SIGPIPE
 
 
-async def _act(context: Context, act: Any, values: dict[str, Any]) -> int:
+def _to_its_end(context: Context, work: Coroutine[Any, Any, int | None]) -> int:
+    import anyio  # a command that talks to nobody is done by now, and a cold one does not pay for the event loop
+
+    return anyio.run(_act, context, work, backend_options={"use_uvloop": False})
+
+
+async def _act(context: Context, work: Coroutine[Any, Any, int | None]) -> int:
     try:
-        return await act(context, **values) or 0
+        return await work or 0
     except BaseExceptionGroup as group:
         raise first_error(group) from None
     finally:
@@ -86,12 +91,39 @@ def import_commands() -> None:
         command_module(name)
     for heavy in (
         "compose_lite.spec.load",
+        "compose_lite.cli.dryrun",
         "compose_lite.cli.remotes",
         "compose_lite.graph.services",
         "compose_lite.project.converge",
         "anyio._backends._asyncio",
     ):
         importlib.import_module(heavy)
+    _practise()
+
+
+_PRACTICE = """
+name: practice
+services:
+  a:
+    image: ${NONE:-a}
+    environment: {A: $NONE}
+    ports: ["127.0.0.1:8080:80"]
+    volumes: [/a:/b:ro]
+    healthcheck: {test: "true", interval: 1s}
+    deploy: {resources: {limits: {memory: 1g}}}
+  b: {build: {context: /}, command: sleep 1, networks: [c]}
+networks: {c: {}}
+"""
+
+
+def _practise() -> None:
+    """Reads a command line and a project once, as the first time costs the double: patterns, validators and tables are made on it."""
+    from compose_lite.project.configtext import ConfigWish, config_text
+    from compose_lite.spec.load import LoadOptions
+
+    globals_from(split(["config"])[0], {})
+    find(["config"])[0].read([], "compose-lite config")
+    config_text(LoadOptions({"COMPOSE_DISABLE_ENV_FILE": "1"}, "/", files=("-",), stdin=lambda: _PRACTICE), ConfigWish())
 
 
 def _before_words(words: Sequence[str], command: Command) -> list[str]:

@@ -1,6 +1,8 @@
 """The template: a process that has imported all that a command needs and forks a worker for each command line.
 
 It runs no command itself, and serves only who it can serve truly: the same interpreter and code, the same mount namespace.
+As a program (`python -m compose_lite.cli.worker`) it is a template without an engine, which the first `config` of the day leaves behind;
+a family that is started later puts its own in the place of it.
 """
 
 from __future__ import annotations
@@ -21,23 +23,45 @@ from typing import Any
 
 from compose_lite import handoff
 from compose_lite.cli import main as cli
-from compose_lite.disk import Folders
+from compose_lite.disk import Folders, folders, locked, make_private
+from compose_lite.errors import Error
 
 WARM_SECONDS = 300.0  # without a command; then the template's memory is given back, and the next command starts another
 _PROBE_SECONDS = 5.0
 
 
-def serve(folders: Folders, engine_alive: int | None, ready: Callable[[], object]) -> None:
+def alone() -> None:
+    """The body of a template without an engine; nothing when there is one already."""
+    os.chdir("/")
+    os.umask(0o022)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    where = folders(dict(os.environ), os.geteuid())
+    with contextlib.suppress(Error, OSError):  # nobody can be told; commands work without it
+        make_private(where.run)
+        with locked(where.run / "template.lock", blocking=False):
+            if not _answers(where.worker_socket):
+                serve(where, None, ready=lambda: None, with_engine=False)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
+
+
+def serve(where: Folders, engine_alive: int | None, ready: Callable[[], object], *, with_engine: bool = True) -> None:
     """Until the engine is gone (end of file on engine_alive), the code has changed, or no command came for COMPOSE_LITE_WARM seconds.
 
-    Workers end by themselves, and need no template. engine_alive is None for the template of an engine that another one started.
+    Workers end by themselves, and need no template. engine_alive is None for the template of an engine that another one started, and
+    for one without an engine, which goes when another template has taken its socket.
     """
     warm = float(os.environ.get("COMPOSE_LITE_WARM") or WARM_SECONDS)
     gc.disable()  # what is imported stays; a collection would only touch it, and so copy it from the family's
     cli.import_commands()
     stamp = code_stamp()
-    listener = _listen(folders.worker_socket)
-    inode = folders.worker_socket.stat().st_ino
+    listener = _listen(where.worker_socket)
+    inode = _inode(where.worker_socket)
     mount_namespace = os.readlink("/proc/self/ns/mnt")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a child ended: the kernel reaps
     gc.freeze()
@@ -69,16 +93,26 @@ def serve(folders: Folders, engine_alive: int | None, ready: Callable[[], object
             ended = not accept()
         if lessons in found:
             _learn(os.read(lessons, 4096).decode().split())
-        if engine_alive in found or not (found or folders.engine_socket.exists()):
+        if engine_alive in found or (with_engine and not found and not where.engine_socket.exists()):
             ended = True  # the engine is gone: the next command starts a new family
+        if not found and _inode(where.worker_socket) != inode:
+            ended = True  # another one serves
         ended = ended or time.monotonic() - used >= warm
     with contextlib.suppress(OSError):
-        if folders.worker_socket.stat().st_ino == inode:
-            folders.worker_socket.unlink()
+        if _inode(where.worker_socket) == inode:
+            where.worker_socket.unlink()
     listener.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:  # who came in the meantime
             accept()
+
+
+def _inode(path: Path) -> int:
+    """0 when there is no such file."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _listen(path: Path) -> socket.socket:
@@ -185,3 +219,7 @@ def _end_with_front(client: socket.socket) -> None:
 
 def _text(raw: bytes | str) -> str:
     return raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
+
+
+if __name__ == "__main__":
+    alone()

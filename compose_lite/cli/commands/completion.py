@@ -53,7 +53,7 @@ complete -c compose-lite -c docker-compose -a '(__compose_lite)'
 }
 
 
-async def run(context: Context, shell: str) -> None:
+def run(context: Context, shell: str) -> None:
     if shell not in SCRIPTS:
         raise UsageError("completion-shell", f"there is no completion for {shell!r}", remedy="Say bash, zsh or fish.")
     context.out.write(context.named(SCRIPTS[shell]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.errors import Error, UsageError
-from compose_lite.project import explain as explanation
 from compose_lite.project.configtext import LISTINGS, ConfigText, ConfigWish, config_text
 from compose_lite.spec.load import LoadOptions
 from compose_lite.spec.schema import as_json
@@ -42,7 +43,7 @@ COMMAND = Command(
 )
 
 
-async def run(
+def run(
     context: Context,
     services: tuple[str, ...],
     explain: str,
@@ -61,10 +62,11 @@ async def run(
     list_profiles: bool,
     list_services: bool,
     **listed: bool,
-) -> None:
+) -> Coroutine[Any, Any, None] | None:
+    """A coroutine when a registry has to be asked; else it is done."""
     if schema:
         _put(context, ConfigText(as_json(), ()), output)
-        return
+        return None
     del no_env_resolution  # Docker Compose 2.40 takes the flag and still resolves env files in what it prints
     wished = {**listed, "services": list_services, "profiles": list_profiles, "hash": bool(hash)}
     wish = ConfigWish(next((name for name in LISTINGS if wished[name]), ""), hash, format)
@@ -78,18 +80,29 @@ async def run(
     if explain:
         made = _explained(context, options, explain, format)
     elif (resolve_image_digests or lock_image_digests) and not wish.listing:
-        from compose_lite.project.digests import pinned_text
-
-        made = await pinned_text(options, format or "yaml", lock=lock_image_digests, engine=context.engine)
+        return _pinned(context, options, wish, lock_image_digests, quiet, output)
     else:
         made = config_text(options, wish)
+    _tell(context, made, quiet and not wish.listing, output)
+    return None
+
+
+async def _pinned(context: Context, options: LoadOptions, wish: ConfigWish, lock: bool, quiet: bool, output: str) -> None:
+    from compose_lite.project.digests import pinned_text
+
+    _tell(context, await pinned_text(options, wish.format or "yaml", lock=lock, engine=context.engine), quiet, output)
+
+
+def _tell(context: Context, made: ConfigText, quiet: bool, output: str) -> None:
     for warning in made.warnings:
         context.warn(warning)
-    if not quiet or wish.listing:
+    if not quiet:
         _put(context, made, output)
 
 
 def _explained(context: Context, options: LoadOptions, path: str, format: str) -> ConfigText:
+    from compose_lite.project import explain as explanation
+
     if format not in ("", "text", "json"):
         raise UsageError("format", f'unsupported format "{format}"', remedy="With --explain say text or json.")
     found = explanation.explain(options, path)

@@ -28,7 +28,7 @@ HELP = "Show, start and stop the engine"
 _END_SECONDS = 10.0
 
 
-def engine_pid(path: Path) -> int:
+def listening_pid(path: Path) -> int:
     """The process that listens at the socket; 0 if nobody does. unix(7), SO_PEERCRED"""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -53,7 +53,7 @@ async def status(context: Context, format: str) -> int:
 
 async def _status(context: Context) -> dict[str, Any]:
     folders = context.folders
-    pid = engine_pid(folders.engine_socket)
+    pid = listening_pid(folders.engine_socket)
     row: dict[str, Any] = {"Running": bool(pid), "Socket": f"unix://{folders.engine_socket}", "Data": str(folders.data)}
     if not pid:
         return {**row, "Version": __version__}
@@ -94,8 +94,9 @@ async def own_engine(context: Context) -> DockerEngine:
 async def stop(context: Context, containers: bool, timeout: int | None) -> int:
     """The family ends as soon as the engine does; its zygote stays with containers that run."""
     path = context.folders.engine_socket
-    pid = engine_pid(path)
+    pid = listening_pid(path)
     if not pid:
+        _end_template(context.folders.worker_socket)
         context.print("The engine does not run.")
         return 0
     engine = await own_engine(context)
@@ -107,13 +108,21 @@ async def stop(context: Context, containers: bool, timeout: int | None) -> int:
     await engine.aclose()
     os.kill(pid, signal.SIGTERM)
     with anyio.move_on_after(_END_SECONDS):
-        while engine_pid(path) == pid:
+        while listening_pid(path) == pid:
             await anyio.sleep(0.02)
-    if engine_pid(path) == pid:
+    if listening_pid(path) == pid:
         raise ApiError(f"the engine (process {pid}) does not end", code="engine-stop", remedy=f"See {context.folders.data}/engine.log.")
     if running and not containers:
         context.print(f"The engine has ended; {len(running)} containers go on running. The next command looks after them again.")
     return 0
+
+
+def _end_template(path: Path) -> None:
+    """One that was started without an engine would wait for commands a while yet."""
+    pid = listening_pid(path)
+    if pid:
+        path.unlink(missing_ok=True)
+        os.kill(pid, signal.SIGTERM)
 
 
 async def _stop_container(engine: DockerEngine, id: str, timeout: int | None) -> None:

@@ -30,7 +30,7 @@ COMMAND = Command(
 )
 
 
-async def run(context: Context, services: tuple[str, ...], format: str, output: str, ports: bool, volumes: bool, networks: bool) -> None:
+def run(context: Context, services: tuple[str, ...], format: str, output: str, ports: bool, volumes: bool, networks: bool) -> None:
     format = format or ENDINGS.get(Path(output).suffix, "tree")
     if format not in FORMATS:
         raise UsageError("format", f'unsupported format "{format}"', remedy=nearest(format, FORMATS) or "Say tree, dot, mermaid or svg.")

@@ -35,7 +35,7 @@ ROUNDS = 5
 """Edits that overlap wait for the next round."""
 
 
-async def run(context: Context, fix: bool, format: str, ignore: tuple[str, ...], output: str) -> int:
+def run(context: Context, fix: bool, format: str, ignore: tuple[str, ...], output: str) -> int:
     if format not in FORMATS:
         raise UsageError("format", f'unsupported format "{format}"', remedy=nearest(format, FORMATS) or "Say text, json, github or sarif.")
     codes = [rule.code for rule in RULES]

@@ -16,7 +16,7 @@ COMMAND = Command(
 )
 
 
-async def run(context: Context, format: str, short: bool) -> None:
+def run(context: Context, format: str, short: bool) -> None:
     if short:
         context.print(__version__)
     elif format == "json":

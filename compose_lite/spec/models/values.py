@@ -20,7 +20,7 @@ from compose_lite.units import parse_duration, parse_size
 class Model(BaseModel):
     """What all parts of a project have: frozen, `x-...` keys kept, numbers taken for strings."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, protected_namespaces=(), defer_build=True)
     shown_when_zero: ClassVar[frozenset[str]] = frozenset()
     """Fields that are written out whenever they are set, be it to 0, "" or []."""
     needed: ClassVar[tuple[str, ...]] = ()
