@@ -15,7 +15,7 @@ from compose_lite.spec.models.service import Service, changed
 from compose_lite.spec.render import plain_value
 
 NOBODY: Mapping[str, str] = {}
-NOT_COUNTED = ("build", "pull_policy", "pull_refresh_after", "scale", "depends_on", "profiles")
+NOT_COUNTED = ("build", "pull_policy", "scale", "depends_on", "profiles")
 
 
 def service_hash(service: Service, sharing: Mapping[str, str] = NOBODY) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from compose_lite.errors import Place, SpecError, nearest
 from compose_lite.spec.discover import read_text
-from compose_lite.spec.document import Map, Path, Seq, key_place, place_of
+from compose_lite.spec.document import Map, Path, Seq, dotted, key_place, place_of
 from compose_lite.spec.interpolate import variables
 from compose_lite.spec.load import LoadOptions, Statement, load
 from compose_lite.spec.models.project import Project, place
@@ -99,10 +99,6 @@ def _nothing_there(path: Path, at: Any, rest: str) -> SpecError:
     known = list(at) if isinstance(at, dict) else []
     hint = nearest(rest.split(".")[0], known) or (f"There is: {', '.join(map(str, known[:12]))}." if known else None)
     return SpecError("explain-path", f"there is no {rest}{where}", remedy=hint)
-
-
-def dotted(path: Path) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from compose_lite.project.plan import (
     StopContainer,
 )
 from compose_lite.project.reconcile import network_body, volume_body
+from compose_lite.spec.document import dotted
 from compose_lite.spec.models.project import Project, place
 
 ACTIONS = {"create": "+", "recreate": "~", "restart": ">", "start": ">", "stop": "-", "remove": "-", "pull": "+", "build": "+", "run": ">"}
@@ -233,7 +234,7 @@ def _lost(container: Seen) -> tuple[str, ...]:
 
 
 def _differences(project: Project, below: tuple[str, ...], found: Sequence[Change]) -> tuple[Difference, ...]:
-    return tuple(Difference(_dotted(c.path), _nearest(project, (*below, *c.path)), c.before, c.after) for c in found)
+    return tuple(Difference(dotted(c.path), _nearest(project, (*below, *c.path)), c.before, c.after) for c in found)
 
 
 def _nearest(project: Project, path: tuple[str | int, ...]) -> Place | None:
@@ -243,10 +244,6 @@ def _nearest(project: Project, path: tuple[str | int, ...]) -> Place | None:
         if found is not None:
             return found
     return None
-
-
-def _dotted(path: Sequence[str | int]) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 # --- forms

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from compose_lite.errors import SpecError
-from compose_lite.spec.document import Map, Path, place_of
+from compose_lite.spec.document import Map, Path, dotted, place_of
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.resources import FileObject, LanguageModel, Network, Volume
 from compose_lite.spec.models.service import Service
@@ -69,9 +69,8 @@ def _meaningless(error: ValidationError, path: Path, tree: Map) -> SpecError:
     inner = tuple(step for step in first["loc"] if not str(step).startswith("function-"))
     whole = (*path, *inner)
     place = next((p for n in range(len(whole), 0, -1) if (p := place_of(tree, whole[:n]))), None)
-    dotted = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in whole).removeprefix(".")
     says = first["msg"].removeprefix("Value error, ")
-    return SpecError("value", f"{dotted}: {says}", place=place)
+    return SpecError("value", f"{dotted(whole)}: {says}", place=place)
 
 
 def _warn_of_shell(service: Service, written: Map, warn: Warn) -> None:

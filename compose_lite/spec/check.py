@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from compose_lite.errors import Place, SpecError, nearest
-from compose_lite.spec.document import Map, Path, place_of
+from compose_lite.spec.document import Map, Path, dotted, place_of
 from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import Service
 from compose_lite.spec.normalize import device_requests
@@ -23,8 +23,7 @@ def check_document(tree: Map) -> None:
 
 
 def _refuse(tree: Map, path: Path, says: str, remedy: str | None = None) -> SpecError:
-    dotted = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-    return SpecError("conflict", f"{dotted}: {says}", place=place_of(tree, path), remedy=remedy)
+    return SpecError("conflict", f"{dotted(path)}: {says}", place=place_of(tree, path), remedy=remedy)
 
 
 def _check_external_volumes(tree: Map) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
@@ -199,7 +200,7 @@ class _Refused(Exception):
 def _refused_error(refused: _Refused, root: Node | None) -> SpecError:
     mark = refused.node.start_mark
     path = _path_to(root, refused.node, set()) if root is not None else None
-    says = refused.says.replace("{at}", f"in {_dotted(path)}" if path else "at top level")
+    says = refused.says.replace("{at}", f"in {dotted(path)}" if path else "at top level")
     place = Place(mark.name, mark.line + 1, mark.column + 1)
     return SpecError("yaml-content", f"yaml: {says}", place=place, remedy=refused.remedy)
 
@@ -221,7 +222,8 @@ def _path_to(at: Node, wanted: Node, seen: set[int]) -> Path | None:
     return None
 
 
-def _dotted(path: Path) -> str:
+def dotted(path: Sequence[str | int]) -> str:
+    """`services.web.ports[0]`"""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 

@@ -97,11 +97,12 @@ def _operate(name: str, operator: str, word: str, lookup: Lookup, warn: Warn | N
     absent = value is None or (empty_counts and not value)
     kind = operator[-1]
     used = absent if kind in "-?" else not absent
-    # The word is looked at even when it is not used, as in Docker Compose: an error in it is an error.
-    other = substitute(word, lookup, warn if used else None)
-    if kind == "?" and absent:
+    if not used:  # its word is not looked at, as in Compose 5: a variable that is missing there is not needed
+        return value or ""
+    other = substitute(word, lookup, warn)
+    if kind == "?":
         raise MissingVariable(f"required variable {name} is missing a value" + (f": {other}" if other else ""))
-    return other if used and kind != "?" else value or ""
+    return other
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from compose_lite.errors import Place, SpecError, nearest
 from compose_lite.spec.attributes import block_of, resolved
-from compose_lite.spec.document import Map, Path, Seq, Timestamp, key_place, place_of
+from compose_lite.spec.document import Map, Path, Seq, Timestamp, dotted, key_place, place_of
 from compose_lite.spec.models import resources, service
 from compose_lite.spec.models.forms import (
     COUNT,
@@ -256,11 +256,10 @@ def _form_error(tree: Map, file: str, problem: _Problem) -> SpecError:
     for step in path:
         owner = owner[step]
     place = key_place(owner, problem.key) if problem.key is not None and isinstance(owner, Map) else None
-    dotted = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
     remedy = nearest(problem.key, problem.known) if problem.key is not None else None
     if remedy is None and problem.key is not None and isinstance(owner, Map) and problem.known:
         remedy = "Own keys begin with x-."
-    says = f"{dotted or 'the top level'}: {problem.says}"
+    says = f"{dotted(path) or 'the top level'}: {problem.says}"
     return SpecError("schema", says, place=place or place_of(tree, path) or Place(file), remedy=remedy)
 
 

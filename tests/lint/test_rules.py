@@ -111,33 +111,31 @@ services:
 """
 
 
-async def fix(folder: Path, **more: object) -> tuple[int, str]:
+def fix(folder: Path, **more: object) -> tuple[int, str]:
     context = Context(Globals(project_directory=str(folder), files=(str(folder / "compose.yaml"),)), {}, io.StringIO(), io.StringIO())
     values = {"fix": True, "format": "text", "ignore": (), "output": "", **more}
-    return await lint.run(context, **values), context.out.getvalue()  # type: ignore[arg-type, attr-defined]
+    return lint.run(context, **values), context.out.getvalue()  # type: ignore[arg-type, attr-defined]
 
 
-@pytest.mark.anyio
-async def test_fix_keeps_comments_and_layout(tmp_path: Path) -> None:
+def test_fix_keeps_comments_and_layout(tmp_path: Path) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text(UNTIDY)
-    assert await fix(tmp_path) == (0, "")
+    assert fix(tmp_path) == (0, "")
     assert file.read_text() == TIDY
     file.write_bytes(UNTIDY.replace("\n", "\r\n").encode())
-    assert await fix(tmp_path) == (0, "")
+    assert fix(tmp_path) == (0, "")
     assert file.read_bytes() == TIDY.replace("\n", "\r\n").encode()
     file.write_text("services: {web: {image: 'a:1'}}\nvolumes: {a: , b: }\n")
-    assert await fix(tmp_path) == (0, "") and file.read_text() == "services: {web: {image: 'a:1'}}\n"
+    assert fix(tmp_path) == (0, "") and file.read_text() == "services: {web: {image: 'a:1'}}\n"
 
 
-@pytest.mark.anyio
-async def test_a_file_that_does_not_load_is_a_finding(tmp_path: Path) -> None:
+def test_a_file_that_does_not_load_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {web: {imaeg: a}}")
-    status, text = await fix(tmp_path, fix=False, format="json")
+    status, text = fix(tmp_path, fix=False, format="json")
     (row,) = json.loads(text)
     assert status == 1 and row["code"] == "schema" and row["level"] == "error" and row["line"] == 1
     with pytest.raises(UsageError, match="no rule"):
-        await fix(tmp_path, ignore=("privilege",))
+        fix(tmp_path, ignore=("privilege",))
 
 
 def test_formats(tmp_path: Path) -> None:

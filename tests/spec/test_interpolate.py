@@ -36,10 +36,17 @@ def test_no_expressions(text: str) -> None:
         substitute(text, ENVIRON.get)
 
 
-@pytest.mark.parametrize("text", ["${NO?why}", "${NO:?why}", "${EMPTY:?why}", "${SET:-${NO?why}}"])
+@pytest.mark.parametrize("text", ["${NO?why}", "${NO:?why}", "${EMPTY:?why}", "${NO:-${NO?why}}", "${SET:+${NO?why}}"])
 def test_required(text: str) -> None:
     with pytest.raises(MissingVariable, match="missing a value: why"):
         substitute(text, ENVIRON.get)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("${SET:-${NO?why}}", "value"), ("${SET?${NO?why}}", "value"), ("${NO:+${NO?why}}", ""), ("${SET:-${}}", "value")]
+)
+def test_a_word_that_is_not_used_is_not_looked_at(text: str, wanted: str) -> None:
+    assert substitute(text, ENVIRON.get) == wanted
 
 
 def test_an_unset_variable_is_told_once_it_is_used() -> None:

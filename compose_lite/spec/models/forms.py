@@ -99,4 +99,4 @@ def of(default: Any, says: str, form: Form | None = None, *, shown: bool = True,
     said = Said(says, form, **rules)
     if default is list or default is dict:
         return Field(default_factory=default, exclude=not shown, json_schema_extra={"said": said})  # type: ignore[dict-item]
-    return Field(default, json_schema_extra={"said": said})  # type: ignore[dict-item]
+    return Field(default, exclude=not shown, json_schema_extra={"said": said})  # type: ignore[dict-item]

@@ -506,7 +506,7 @@ class Service(Model):
     )
     privileged: Bool = of(False, "All rights and devices.", cast="bool")
     pull_policy: str = of("", "When the image is pulled.", PULL_POLICY)
-    pull_refresh_after: str = of("", "Age at which the image is pulled again.")
+    pull_refresh_after: str = of("", "Taken and left alone, as Docker Compose does; see pull_policy.", shown=False)
     read_only: Bool = of(False, "The root cannot be written to.", cast="bool")
     restart: str = of("", "no, always, on-failure[:N], unless-stopped.")
     runtime: str = of("", "OCI runtime.")
