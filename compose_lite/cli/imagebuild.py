@@ -17,7 +17,8 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, flag, option, options
 from compose_lite.cli.progress import progress
 from compose_lite.errors import Error, UsageError
-from compose_lite.project.builds import BuildFailed, push_image, stream_build
+from compose_lite.project import transfers
+from compose_lite.project.builds import BuildFailed, stream_build
 
 COMMAND = Command(
     "build",
@@ -67,6 +68,7 @@ async def build(context: Context, path: str, **o: Any) -> int:
             if "errorDetail" in event:
                 failed = event.get("failed") or {"says": event["error"]}
                 report.build("", {"failed": failed})
+                report.close()
                 context.out.write(check_report(found)[0])
                 raise BuildFailed("", failed)
             if "check" in event:
@@ -88,7 +90,7 @@ async def build(context: Context, path: str, **o: Any) -> int:
         context.print(image)
     if o["push"]:
         for tag in o["tags"]:
-            await push_image(engine, tag, report)
+            await transfers.push(engine, tag, report)
     return 0
 
 

@@ -7,14 +7,16 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TextIO
 
+from compose_lite.cli.buildblock import BLUE, GREEN, RED, RESET, BuildBlock
 from compose_lite.cli.buildview import BuildView
 from compose_lite.cli.context import Context
 from compose_lite.cli.tables import trimmed
 
-_RESET, _GREEN, _RED, _BLUE = "\033[0m", "\033[32m", "\033[31m", "\033[34m"
+_COLOURS = {"done": GREEN, "failed": RED, "working": BLUE}
 _SIGNS = {"done": "✔", "failed": "✘"}
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _TICK = 0.1  # seconds between two drawings while something is under way
@@ -100,15 +102,37 @@ class Quiet(Plain):
         pass
 
 
-class Live(Plain):
-    """A block of lines on a terminal, redrawn in place; after `close` plain lines."""
+@dataclass(slots=True)
+class _Row:
+    state: str  # done, failed or working
+    status: str
+    detail: str
+    since: float
+    at: float
 
-    def __init__(self, out: TextIO, build_out: TextIO | None = None, *, colour: bool, size: tuple[int, int], prefix: str = "") -> None:
+    def took(self, now: float) -> str:
+        return f"{(now if self.state == 'working' else self.at) - self.since:.1f}s"
+
+
+class Live(Plain):
+    """A block of lines on a terminal, redrawn in place; after `close` plain lines. Above it, while they run, builds' own block."""
+
+    def __init__(
+        self,
+        out: TextIO,
+        build_out: TextIO | None = None,
+        *,
+        colour: bool,
+        size: tuple[int, int],
+        prefix: str = "",
+        title: str = "Running",
+    ) -> None:
         super().__init__(out, build_out, prefix=prefix)
-        self._rows: dict[str, tuple[str, str, str, float, float]] = {}
+        self._rows: dict[str, _Row] = {}
+        self._block, self._below = BuildBlock(), ""
         self._drawn = 0
         self._over = self._ticking = False
-        self._colour, (self._width, self._height) = colour, size
+        self._title, self._colour, (self._width, self._height) = title, colour, size
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         if self._over:
@@ -116,11 +140,11 @@ class Live(Plain):
             return
         now = time.monotonic()
         key = f"{kind} {name}".rstrip()
-        since = self._rows[key][3] if key in self._rows else now
-        state = "failed" if failed else "done" if done else "working"
-        self._rows[key] = (state, status, detail, since, now)
+        since = self._rows[key].since if key in self._rows else now
+        self._rows[key] = _Row("failed" if failed else "done" if done else "working", status, detail, since, now)
+        if self._block and not self._block.busy and not any(r.status == "Building" for r in self._rows.values()):
+            self._leave_block()
         self._draw()
-        self._schedule()
 
     def waiting(self, kind: str, name: str, on: str, probe: int = 0) -> None:
         if self._over:
@@ -130,7 +154,7 @@ class Live(Plain):
 
     def _schedule(self) -> None:
         """Time goes on in the block while something is under way."""
-        if self._ticking or self._over or all(row[0] != "working" for row in self._rows.values()):
+        if self._ticking or self._over or not (self._block.busy or any(row.state == "working" for row in self._rows.values())):
             return
         with contextlib.suppress(RuntimeError):  # no event loop: nothing waits then
             asyncio.get_running_loop().call_later(_TICK, self._tick)
@@ -140,7 +164,6 @@ class Live(Plain):
         self._ticking = False
         if not self._over:
             self._draw()
-            self._schedule()
 
     def output(self, name: str, text: str) -> None:
         self._erase()
@@ -148,9 +171,21 @@ class Live(Plain):
         self._draw()
 
     def build(self, service: str, event: Mapping[str, Any]) -> None:
+        if self._over or not self._build_out.isatty():
+            super().build(service, event)
+        elif "step" in event:
+            self._block.hear(service, event, time.monotonic())
+            self._draw()
+        else:
+            self._below += self._builds.text(service, event)
+
+    def _leave_block(self) -> None:
+        """The builds' lines as they are stay where they stand; what comes next goes below, first what a failed step has said."""
         self._erase()
-        super().build(service, event)
-        self._draw()
+        if self._block:
+            self._write(self._block.lines(self._width - 1, 0, time.monotonic(), colour=self._colour))
+        self.out.write(self._below)
+        self._block, self._below = BuildBlock(), ""
 
     def warn(self, text: str) -> None:
         self._erase()
@@ -171,28 +206,50 @@ class Live(Plain):
             self.out.write(f"\033[{self._drawn}A\033[J")
             self._drawn = 0
 
-    def _draw(self) -> None:
-        if self._over or not self._rows:
-            return
-        self._erase()
-        done = sum(r[0] == "done" for r in self._rows.values())
-        lines = [f"{self.prefix}[+] Running {done}/{len(self._rows)}"]
-        shown = list(self._rows.items())
-        if len(shown) > self._height - 2:
-            shown = [r for r in shown if r[1][0] != "done"][: self._height - 2] or shown[-(self._height - 2) :]
-        for key, (state, status, detail, since, now) in shown:
-            colour = {"done": _GREEN, "failed": _RED, "working": _BLUE}[state] if self._colour else ""
-            sign = _SIGNS.get(state) or _SPINNER[int(time.monotonic() / _TICK) % len(_SPINNER)]
-            reset, took = _RESET if colour else "", f"{(time.monotonic() if state == 'working' else now) - since:.1f}s"
-            room = self._width - len(took) - 9  # a line that wraps would not be erased whole
-            key = trimmed(key, max(room - len(status), 8))
-            status, detail = trimmed(status, max(room - len(key), 8)), trimmed(detail, max(room - len(key) - len(status), 0))
-            lines.append(f" {colour}{sign}{reset} {key}  {colour}{status}{reset} {detail}  {took}")
+    def _write(self, lines: Sequence[str]) -> None:
         self.out.write("".join(line + "\n" for line in lines))
         self.out.flush()
+
+    def _draw(self) -> None:
+        if self._over or not (self._rows or self._block):
+            return
+        self._erase()
+        now = time.monotonic()
+        room = self._height - 1
+        lines = (
+            self._block.lines(self._width - 1, room - min(len(self._rows) + 1, room // 2), now, colour=self._colour) if self._block else []
+        )
+        lines += self._running(now, room - len(lines))
+        self._write(lines)
         self._drawn = len(lines)
+        self._schedule()
+
+    def _running(self, now: float, height: int) -> list[str]:
+        """The rows below their heading, in at most height lines: names, what they do, and since when, each in a column."""
+        done = sum(row.state == "done" for row in self._rows.values())
+        if self._block and done == len(self._rows) - sum(row.status == "Building" for row in self._rows.values()):
+            return []  # the builds' own block says it
+        shown = list(self._rows.items())
+        if len(shown) > height - 1:
+            shown = [one for one in shown if one[1].state != "done"][: height - 1] or shown[1 - height :]
+        longest, wide = max((len(key) for key, _ in shown), default=0), max((len(row.status) for _, row in shown), default=0)
+        lines = [f"{self.prefix}[+] {self._title} {done}/{len(self._rows)}"]
+        for key, row in shown:
+            colour = _COLOURS[row.state] if self._colour else ""
+            reset, sign = RESET if colour else "", _SIGNS.get(row.state) or _SPINNER[int(now / _TICK) % len(_SPINNER)]
+            room = self._width - len(row.took(now)) - 9  # a line that wraps would not be erased whole
+            name = trimmed(key, max(room - wide, 8)).ljust(min(longest, max(room - wide, 8)))
+            status = trimmed(row.status, max(room - len(name), 8))
+            detail = trimmed(row.detail, max(room - len(name) - max(wide, len(status)), 0))
+            gap = " " * max(room - len(name) - len(status) - len(detail), 0)
+            lines.append(f" {colour}{sign}{reset} {name}  {colour}{status}{reset} {detail}{gap}  {row.took(now)}")
+        return lines
 
     def close(self) -> None:
+        if self._block or self._below:
+            self._block.cancel()
+            self._leave_block()
+            self._draw()
         self._drawn = 0
         self._over = True
 
@@ -202,8 +259,8 @@ def probed(on: str, probe: int) -> str:
     return f"probe {probe}: {on}" if probe else on
 
 
-def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None = None) -> Plain:
-    """The right one for the terminal, --progress and --ansi. build_out: where builds are shown, stderr unless said."""
+def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None = None, title: str = "Running") -> Plain:
+    """The right one for the terminal, --progress and --ansi. build_out: where builds are shown, stderr unless said. title: of the block."""
     out = context.out if context.environ.get("COMPOSE_STATUS_STDOUT", "").lower() in ("1", "true") else context.err
     kind, terminal = context.options.progress, out.isatty()
     prefix = " DRY-RUN MODE - " if context.options.dry_run else ""
@@ -215,5 +272,5 @@ def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None 
     if kind == "tty" or (kind == "auto" and terminal and not dumb and context.options.ansi != "never"):
         size = os.get_terminal_size(out.fileno()) if terminal else os.terminal_size((80, 24))
         colour = context.options.ansi != "never" and not context.environ.get("NO_COLOR")
-        return Live(out, build_out, colour=colour, size=(size.columns or 80, size.lines or 24), prefix=prefix)
+        return Live(out, build_out, colour=colour, size=(size.columns or 80, size.lines or 24), prefix=prefix, title=title)
     return Plain(out, build_out, prefix=prefix)

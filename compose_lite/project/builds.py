@@ -19,6 +19,7 @@ import anyio
 from compose_lite import __version__, ids
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.errors import ProjectError
+from compose_lite.project import transfers
 from compose_lite.project.report import Report
 from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import Build, Service
@@ -251,16 +252,9 @@ async def _build(
         return found
     if wishes.push:
         for name in [image, *(service.build.tags if service.build else ())]:
-            await push_image(engine, name, report)
+            await transfers.push(engine, name, report)
     report.event("Image", image, "Built", done=True)
     return found
-
-
-async def push_image(engine: DockerEngine, image: str, report: Report) -> None:
-    report.event("Image", image, "Pushing")
-    async for _ in engine.push(image):
-        pass
-    report.event("Image", image, "Pushed", done=True)
 
 
 async def stream_build(engine: DockerEngine, request: Document) -> AsyncIterator[Document]:

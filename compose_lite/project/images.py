@@ -14,6 +14,7 @@ import anyio
 
 from compose_lite.api.protocol import DRY_RUN, DockerEngine
 from compose_lite.errors import ApiError, ProjectError
+from compose_lite.project import transfers
 from compose_lite.project.builds import BuildWishes, build_images
 from compose_lite.project.report import Report, Silent
 from compose_lite.spec.models.project import Project, place
@@ -146,15 +147,9 @@ async def inspect_or_none(engine: DockerEngine, image: str) -> Document | None:
 
 async def pull_image(engine: DockerEngine, project: Project, service: Service, report: Report, present: bool = False) -> None:
     image = service.image_name(project.name)
-    report.event("Image", image, "Pulling")
     try:
-        async for progress in engine.pull(image, platform=service.platform or None):
-            if progress.get("progressDetail", {}).get("total"):
-                detail = progress["progressDetail"]
-                report.event("Image", image, "Pulling", detail=f"{progress.get('id', '')} {detail['current'] * 100 // detail['total']}%")
+        await transfers.pull(engine, image, report, platform=service.platform or "")
     except ApiError as error:
-        report.event("Image", image, "Error", failed=True, detail=error.says)
         raise ApiError(
             error.says, http_status=error.http_status, code="image-pull", remedy=f"Is the name {image!r} right, and its registry reachable?"
         ) from error
-    report.event("Image", image, "Pulled", done=True)

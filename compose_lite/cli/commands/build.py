@@ -55,7 +55,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
     if o["print_"]:
         context.print(json.dumps(bake_file(project, wanted, wishes), indent=2))
         return 0
-    engine, report = await context.engine(), progress(context, quiet=o["quiet"], build_out=context.out)
+    engine, report = await context.engine(), progress(context, quiet=o["quiet"], build_out=context.out, title="Building")
     if not wanted:
         report.warn("No services to build")
     try:

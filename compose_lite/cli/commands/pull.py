@@ -34,7 +34,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
         if name not in project.services:
             raise ProjectError("no-such-service", f"no such service: {name}")
     names = with_dependencies(project, services) if services and o["include_deps"] else list(services) or list(project.services)
-    engine, report = await context.engine(), progress(context, quiet=o["quiet"])
+    engine, report = await context.engine(), progress(context, quiet=o["quiet"], title="Pulling")
     failures: list[ApiError] = []
 
     async def pull(name: str) -> None:

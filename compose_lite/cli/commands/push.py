@@ -11,6 +11,7 @@ from compose_lite.cli.pflag import Command, arguments, flag
 from compose_lite.cli.progress import progress
 from compose_lite.errors import ApiError, ProjectError, nearest
 from compose_lite.graph.services import with_dependencies
+from compose_lite.project import transfers
 
 COMMAND = Command(
     "push",
@@ -30,21 +31,14 @@ async def run(context: Context, services: Sequence[str], ignore_push_failures: b
         if name not in project.services:
             raise ProjectError("no-such-service", f"no such service: {name}", remedy=nearest(name, project.services))
     names = with_dependencies(project, services) if services and include_deps else list(services) or list(project.services)
-    engine, report = await context.engine(), progress(context, quiet=quiet)
+    engine, report = await context.engine(), progress(context, quiet=quiet, title="Pushing")
     failures: list[ApiError] = []
 
     async def push(image: str) -> None:
-        report.event("Image", image, "Pushing")
         try:
-            async for one in engine.push(image):
-                detail = one.get("progressDetail") or {}
-                if detail.get("total"):
-                    report.event("Image", image, "Pushing", detail=f"{one.get('id', '')} {detail['current'] * 100 // detail['total']}%")
+            await transfers.push(engine, image, report)
         except ApiError as error:
-            report.event("Image", image, "Error", failed=True, detail=error.says)
             failures.append(error)
-            return
-        report.event("Image", image, "Pushed", done=True)
 
     wanted: dict[str, None] = {}
     for name in names:
