@@ -28,6 +28,7 @@ from compose_lite.errors import Error
 
 WARM_SECONDS = 300.0  # without a command; then the template's memory is given back, and the next command starts another
 _PROBE_SECONDS = 5.0
+_FRONT_KILLED = 137  # status of a worker that nobody waits for any more
 
 
 def alone() -> None:
@@ -150,12 +151,7 @@ def _worker(client: socket.socket, mount_namespace: str, stale: bool, teacher: i
     status = 1
     before = {name for name in cli.LATE if name in sys.modules}
     try:
-        request, fds = _receive(client)
-        if stale or request.get("v") != handoff.STAMP or request.get("mnt") != mount_namespace:
-            client.sendall(handoff.answer(handoff.REFUSED, 0))
-            os._exit(0)
-        _become(request, fds)
-        client.sendall(handoff.answer(handoff.PID, os.getpid()))
+        request = _begin(client, mount_namespace, stale)
         threading.Thread(target=_end_with_front, args=(client,), daemon=True).start()
         env = {_text(k): _text(v) for k, v in request["env"].items()}
         status = cli.run(list(request["argv"]), env, sys.argv[0])
@@ -172,6 +168,20 @@ def _worker(client: socket.socket, mount_namespace: str, stale: bool, teacher: i
         with contextlib.suppress(OSError):
             client.sendall(handoff.answer(handoff.EXIT, status))
         os._exit(status & 0xFF)
+
+
+def _begin(client: socket.socket, mount_namespace: str, stale: bool) -> dict[str, Any]:
+    """The request of a front that can be served here; for any other, and for one that was killed meanwhile, this process ends."""
+    try:
+        request, fds = _receive(client)
+        if stale or request.get("v") != handoff.STAMP or request.get("mnt") != mount_namespace:
+            client.sendall(handoff.answer(handoff.REFUSED, 0))
+            os._exit(0)
+        _become(request, fds)
+        client.sendall(handoff.answer(handoff.PID, os.getpid()))
+    except ConnectionError:
+        os._exit(_FRONT_KILLED)
+    return request
 
 
 def _receive(client: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -214,7 +224,7 @@ def _end_with_front(client: socket.socket) -> None:
     """SIGKILL cannot be forwarded: a front that is gone ends its worker."""
     with contextlib.suppress(OSError):
         client.recv(1)
-    os._exit(137)
+    os._exit(_FRONT_KILLED)
 
 
 def _text(raw: bytes | str) -> str:
