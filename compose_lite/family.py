@@ -51,6 +51,10 @@ def _run(where: Folders, answer: int) -> None:
         os.close(lock)
         _join_family(where, answer)
         return
+    if os.environ.get("COMPOSE_LITE_USERNS_REMAP"):
+        from compose_lite.subordinate import remapping
+
+        remapping(os.environ, root=os.geteuid() == 0)  # what cannot be is said here, where somebody hears it
     cgroups.settle_in(cgroups.ENGINE)
     engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     inner = _fork_zygote(where, zygote_end, (lock, answer, engine_end.fileno()))

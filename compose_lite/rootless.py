@@ -19,6 +19,7 @@ from compose_lite.errors import Error
 from compose_lite.handoff import READY
 from compose_lite.linux import mount, namespaces
 from compose_lite.linux.netlink import Route
+from compose_lite.subordinate import ranges_of
 
 _UPLINK_MTU = "1500"  # as the bridges': of a larger one pasta sends packets that no bridge passes on, and hears no ICMP about it
 _UPLINKS = ("pasta", "passt", "slirp4netns")  # as proc_pid_comm(5) has them: `passt.avx2` is pasta
@@ -81,14 +82,11 @@ def _subordinate(path: str, uid: int) -> tuple[int, int] | None:
     """The first range of subuid(5) for the user, by name or number."""
     import pwd
 
-    names = {str(uid)}
+    names = [str(uid)]
     with contextlib.suppress(KeyError):
-        names.add(pwd.getpwuid(uid).pw_name)
+        names.append(pwd.getpwuid(uid).pw_name)
     with contextlib.suppress(OSError):
-        for line in Path(path).read_text().splitlines():
-            parts = line.split(":")
-            if len(parts) == 3 and parts[0] in names and parts[1].isdigit() and parts[2].isdigit():
-                return int(parts[1]), int(parts[2])
+        return next(iter(ranges_of(Path(path).read_text(), names)), None)
     return None
 
 

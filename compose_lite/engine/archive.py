@@ -12,12 +12,15 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import IO, Any
 
 from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError
+from compose_lite.linux.capabilities import files_as
 from compose_lite.linux.openat2 import openat2
 from compose_lite.linux.syscall import syscall
+from compose_lite.subordinate import Remapping
 from compose_lite.units import rfc3339
 
 _GO_BITS = (
@@ -113,7 +116,28 @@ def describe(container: Container, root: int, path: str) -> dict[str, Any]:
         os.close(folder)
 
 
-def pack(container: Container, root: int, path: str, out: IO[bytes]) -> None:
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Ids of files as the container sees them, and as they are where they are reached: the same but for remapped ones of a running
+    container, whose root shows the machine's ids."""
+
+    remap: Remapping | None = None
+
+    def seen(self, uid: int, gid: int) -> tuple[int, int]:
+        return (uid, gid) if self.remap is None else self.remap.inside(uid, gid)
+
+    def given(self, uid: int, gid: int) -> tuple[int, int]:
+        return (uid, gid) if self.remap is None else self.remap.outside(uid, gid)
+
+    def acting(self) -> contextlib.AbstractContextManager[None]:
+        """Of the calling thread: what it makes is made by root inside, as the container's layer has no others (EOVERFLOW)."""
+        return contextlib.nullcontext() if self.remap is None else files_as(*self.remap.outside(0, 0))
+
+
+SAME = Owners()
+
+
+def pack(container: Container, root: int, path: str, out: IO[bytes], owners: Owners = SAME) -> None:
     """The path as a tar, its names beginning with the path's last name."""
     folder, name = _open_parent(container, root, path)
     try:
@@ -123,12 +147,12 @@ def pack(container: Container, root: int, path: str, out: IO[bytes]) -> None:
             os.close(folder)
             folder, name = inner, "."
         with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-            _add(archive, folder, name, base, {})
+            _add(archive, folder, name, base, {}, owners)
     finally:
         os.close(folder)
 
 
-def export(container: Container, root: int, out: IO[bytes]) -> None:
+def export(container: Container, root: int, out: IO[bytes], owners: Owners = SAME) -> None:
     """The whole root as a tar; of what is mounted in it only the empty places."""
     inner = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
     try:
@@ -137,7 +161,7 @@ def export(container: Container, root: int, out: IO[bytes]) -> None:
             places = _mount_points(container)
             for child in sorted(os.listdir(inner)):
                 with contextlib.suppress(FileNotFoundError):
-                    _add(archive, inner, child, child, seen, places)
+                    _add(archive, inner, child, child, seen, owners, places)
     finally:
         os.close(inner)
 
@@ -157,12 +181,14 @@ def _add(
     name: str,
     shown: str,
     seen: dict[tuple[int, int], str],
+    owners: Owners,
     empty: frozenset[str] = frozenset(),
 ) -> None:
     """empty: shown names of which only the place is taken."""
     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     entry = tarfile.TarInfo(shown)
-    entry.mode, entry.uid, entry.gid, entry.mtime = stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, int(found.st_mtime)
+    entry.mode, entry.mtime = stat.S_IMODE(found.st_mode), int(found.st_mtime)
+    entry.uid, entry.gid = owners.seen(found.st_uid, found.st_gid)
     if stat.S_ISLNK(found.st_mode):
         entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(name, dir_fd=folder)
         archive.addfile(entry)
@@ -175,7 +201,7 @@ def _add(
         try:
             for child in sorted(os.listdir(inner)):
                 with contextlib.suppress(FileNotFoundError):
-                    _add(archive, inner, child, f"{shown.rstrip('/')}/{child}", seen, empty)
+                    _add(archive, inner, child, f"{shown.rstrip('/')}/{child}", seen, owners, empty)
         finally:
             os.close(inner)
     elif stat.S_ISREG(found.st_mode) and shown in empty:
@@ -220,6 +246,7 @@ def unpack(
     *,
     no_overwrite: bool = False,
     owner: tuple[int, int] | None = None,
+    owners: Owners = SAME,
 ) -> None:
     """The tar's entries below the path, which has to be a folder. no_overwrite: a folder never replaces a file, nor the other way.
 
@@ -239,11 +266,14 @@ def unpack(
         os.close(target)
         raise EngineError("container rootfs is marked read-only", http_status=400)
     try:
-        with tarfile.open(fileobj=stream, mode="r|*") as archive:
+        with owners.acting(), tarfile.open(fileobj=stream, mode="r|*") as archive:
             for entry in archive:
                 if owner is not None:
                     entry.uid, entry.gid = owner
+                entry.uid, entry.gid = owners.given(entry.uid, entry.gid)
                 _extract(archive, entry, target, no_overwrite)
+    except ValueError as error:
+        raise EngineError(str(error), http_status=400) from error
     except tarfile.TarError as error:
         raise EngineError(f"archive/tar: invalid tar header: {error}", http_status=400) from error
     finally:

@@ -299,6 +299,7 @@ class _OneBuild:
                 User(0, 0, (0,), "/root"), str(self._folder), self._containers.preparation.held,
                 self._containers.preparation.machine, self._containers.preparation.cgroup_version,
                 network=True, rootless=self._containers.preparation.rootless,
+                remap=None if privileged else self._containers.preparation.remap,
             )  # fmt: skip
             made[name], _ = ociconfig.oci_config(record, around)
             if not privileged:

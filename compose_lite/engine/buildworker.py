@@ -32,7 +32,7 @@ from compose_lite.engine.buildchannel import MOST, Channel
 from compose_lite.errors import BuildError, EngineError, Error
 from compose_lite.ids import new_id
 from compose_lite.image.store import ImageStore
-from compose_lite.linux import unix
+from compose_lite.linux import namespaces, unix
 from compose_lite.linux.syscall import prctl
 from compose_lite.runtime.client import ExitNotice, Runtime, StartFailed
 from compose_lite.runtime.config import Launch, Log, Overlay
@@ -145,6 +145,7 @@ class _Host:
         self._channel, self._runtime, self._run, self._templates = channel, runtime, run, templates
         self._ends: dict[str, asyncio.Future[ExitNotice]] = {}
         self._netns: asyncio.Task[int] | None = None
+        self._usersns = -1
         self._rootless = Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
 
@@ -251,7 +252,17 @@ class _Host:
             kinds.append({"type": "network", "path": "fd:netns"})
             fds["netns"] = await self._network()
         config["linux"]["namespaces"] = kinds
+        if any(entry.get("path") == "fd:users" for entry in kinds):  # remapped: what is mounted belongs to root inside
+            fds["users"] = await self._users()
+            own = {key: config["linux"][key] for key in ("uidMappings", "gidMappings")}
+            config["mounts"] = [mount | own if mount["type"] == "bind" else mount for mount in config["mounts"]]
         return config, fds
+
+    async def _users(self) -> int:
+        """The user namespace of the build's containers, which owns its network."""
+        if self._usersns < 0:
+            self._usersns = namespaces.owner(await self._network())
+        return self._usersns
 
     async def _network(self) -> int:
         """The build's network namespace on the default bridge, made by the engine when first wanted."""

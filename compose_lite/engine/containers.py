@@ -43,7 +43,7 @@ class Containers(Runs):
         config = creation.config_of(body, image.run_config, id, socket.gethostname())
         if not config["Cmd"] and not config["Entrypoint"]:
             raise EngineError("no command specified", http_status=400)
-        host, warnings = creation.host_config_of(body, self.preparation.cgroup_version)
+        host, warnings = creation.host_config_of(body, self.preparation.cgroup_version, remapped=self.preparation.remap is not None)
         runtimes.check(host)
         disks = devices.disk_numbers(host)
         if unkept := cgroups.unkept(ociconfig.resources(host, (), host["Privileged"], disks)):

@@ -226,8 +226,8 @@ def signal_number(name: str) -> int:
     return number
 
 
-def host_config_of(body: Mapping[str, Any], cgroup_version: int) -> tuple[Document, list[str]]:
-    """Docker's HostConfig with its defaults, and warnings."""
+def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bool = False) -> tuple[Document, list[str]]:
+    """Docker's HostConfig with its defaults, and warnings. remapped: the engine maps the ids of containers (userns-remap)."""
     wished = {k: v for k, v in (body.get("HostConfig") or {}).items() if v is not None}
     host = {**_HOST, **wished}
     for key in ("NetworkMode", "IpcMode"):
@@ -254,7 +254,20 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int) -> tuple[Docume
     if host["UTSMode"] == "host" and body.get("Hostname"):
         raise EngineError("conflicting options: hostname and the UTS mode", http_status=400)
     warnings = check_host_config(host)
+    if remapped and ociconfig.is_remapped(host):
+        _check_remapped(host)
     return host, warnings
+
+
+def _check_remapped(host: Document) -> None:
+    """What a container in a user namespace of its own cannot have. Docker's words."""
+    if host["Privileged"]:
+        says = "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running"
+        raise EngineError(f"{says} privileged mode", http_status=400, remedy="Add `userns_mode: host` (--userns host).")
+    for key, what in (("NetworkMode", "host's network"), ("PidMode", "host PID")):
+        if host[key] == "host":
+            says = f"cannot share the {what} namespace when user namespaces are enabled"
+            raise EngineError(says, http_status=400, remedy="Add `userns_mode: host` (--userns host).")
 
 
 def check_host_config(host: Document) -> list[str]:

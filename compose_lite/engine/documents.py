@@ -286,6 +286,7 @@ def info(containers: Containers, images: int, engine_id: str, listeners: int) ->
     states = [c.state for c in containers.all.values()]
     running, paused = states.count(State.RUNNING) + states.count(State.RESTARTING), states.count(State.PAUSED)
     options = ["name=seccomp,profile=builtin"] + (["name=rootless"] if containers.preparation.rootless else [])
+    options += ["name=userns"] if containers.preparation.remap else []
     return {
         "ID": engine_id,
         "Containers": len(states),

@@ -44,6 +44,7 @@ class NetworkContainer(Protocol):
     host_config: Document
     networking_config: Document
     endpoints: MutableMapping[str, Document]
+    pid: int
 
     @property
     def running(self) -> bool: ...

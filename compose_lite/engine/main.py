@@ -39,6 +39,7 @@ from compose_lite.image.removal import Use
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import cgroups, unix
 from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
+from compose_lite.subordinate import remapping
 
 IDLE_SECONDS = 300.0
 log = logging.getLogger("compose_lite.engine")
@@ -77,7 +78,10 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     await live.open_hostway()
     networks = containers.networks = Networks(store, emit, containers.all, live)
     control = folders.run / "forward.sock"
-    containers.preparation.seats = Seats(networks, containers.all, containers.runtime, control, hosts_changed=containers.hosts_changed)
+    remap = containers.preparation.remap = remapping(os.environ, root=not containers.preparation.rootless)
+    containers.preparation.seats = Seats(
+        networks, containers.all, containers.runtime, control, hosts_changed=containers.hosts_changed, remap=remap
+    )
     engine_id = store.setting("id") or new_id()
     store.put_setting("id", engine_id)
     await recover(containers)

@@ -17,6 +17,7 @@ from compose_lite.engine.record import Container
 from compose_lite.engine.users import User
 from compose_lite.errors import EngineError
 from compose_lite.linux.mount import escaped
+from compose_lite.subordinate import Remapping
 
 Document = dict[str, Any]
 _LIMITS = "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK"
@@ -59,6 +60,7 @@ class Surroundings:
     mounts: Sequence[Document] = ()  # user mounts, sources resolved
     network: bool = True  # False: the machine's own network namespace
     rootless: bool = False
+    remap: Remapping | None = None  # what ids inside are on the machine; None: the same
     proxies: Sequence[str] = ()
 
 
@@ -89,6 +91,8 @@ def oci_config(container: Container, around: Surroundings) -> tuple[Document, in
             "rootfsPropagation": "rslave" if any("slave" in o for m in around.mounts for o in m["options"]) else "rprivate",
         },
     }
+    if around.remap is not None:
+        config["linux"] |= mapped(around.remap)
     if container.domainname:
         config["domainname"] = container.domainname
     if host.get("UTSMode") == "host":
@@ -312,6 +316,8 @@ def _node(device: Device) -> Document:
 
 def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[Document]:
     found: list[Document] = [{"type": "mount"}]
+    if around.remap is not None:
+        found.append({"type": "user", "path": "fd:users"})
     if around.network:
         found.append({"type": "network", "path": "fd:netns"})
     for kind, key in (("pid", "PidMode"), ("ipc", "IpcMode")):
@@ -364,7 +370,7 @@ def _base_mounts(container: Container, around: Surroundings, privileged: bool) -
     ipc = str(host.get("IpcMode") or "private")
     if ipc == "host" and around.mqueue:
         mounts += [_mount("/dev/mqueue", "bind", "/dev/mqueue", "rbind", "rprivate", "nosuid", "noexec", "nodev")]
-    else:
+    elif ipc != "host" or around.remap is None:  # root inside may not mount the machine's
         mounts += [_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")]
     if around.shm:
         mounts.append(_mount("/dev/shm", "bind", around.shm, "rbind", "rprivate", "nosuid", "noexec", "nodev"))
@@ -372,7 +378,7 @@ def _base_mounts(container: Container, around: Surroundings, privileged: bool) -
         mounts.append(_mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={shm}"))
     readonly = ("ro",) if host.get("ReadonlyRootfs") else ()
     for name in ("hostname", "hosts", "resolv.conf"):
-        mounts.append(_mount(f"/etc/{name}", "bind", f"{around.state}/{name}", "rbind", "rprivate", *readonly))
+        mounts.append(_mount(f"/etc/{name}", "bind", f"{around.state}/{name}", "rbind", "rprivate", *readonly) | mapped(around.remap))
     if container.rootfs:
         wished = {_clean(m["destination"]) for m in around.mounts}
         for path, options in defaults.FRESH_TMPFS.items():
@@ -402,6 +408,19 @@ def user_mount(point: Mapping[str, Any], source: str, *, rootless: bool = False)
     access = [] if point["RW"] else ["ro"] if point.get("x-ro-top") else ["ro", "rro"]
     recursion = "bind" if point.get("x-nonrecursive") else "rbind"
     return _mount(destination, "bind", source, recursion, point.get("Propagation") or "rprivate", *access)
+
+
+def is_remapped(host: Mapping[str, Any]) -> bool:
+    """Whether the engine's remapping of ids is for it; `userns_mode: host` is the way out."""
+    return host.get("UsernsMode") != "host"
+
+
+def mapped(remap: Remapping | None) -> Document:
+    """The mappings of a config or of a mount whose files belong to the container (runtime-spec: uidMappings, gidMappings)."""
+    if remap is None:
+        return {}
+    uids, gids = remap.mappings()
+    return {"uidMappings": uids, "gidMappings": gids}
 
 
 def swap_ids(disk: int, inside: int) -> list[Document]:

@@ -25,6 +25,7 @@ from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import EngineError
 from compose_lite.linux import capabilities, cgroups, mount
 from compose_lite.runtime.config import Launch, Log, Overlay
+from compose_lite.subordinate import Remapping
 from compose_lite.units import parse_size
 
 Document = dict[str, Any]
@@ -41,6 +42,7 @@ class Preparation:
         self.cgroup_version = cgroups.layout().version
         self.machine = os.uname().machine
         self.rootless = _in_user_namespace()
+        self.remap: Remapping | None = None  # the engine's; see `remap_of`
         self._accounts: dict[tuple[str, ...], tuple[str, str]] = {}
 
     # folders
@@ -75,6 +77,10 @@ class Preparation:
                 with contextlib.suppress(OSError):
                     mount.umount(str(folder), mount.DETACH)
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def remap_of(self, container: Container) -> Remapping | None:
+        """What its ids are on the machine; None: the same."""
+        return self.remap if ociconfig.is_remapped(container.host_config) else None
 
     # what the runtime is told
 
@@ -122,6 +128,9 @@ class Preparation:
         if self.rootless:
             says = f"runtime {name} needs root: an ordinary user's containers run by the built-in runtime"
             raise EngineError(says, code="runtime-rootless", remedy="Leave `runtime` out. See docs/rootless.md.")
+        if self.remap_of(container) is not None:
+            says = f"runtime {name}: remapped ids are the built-in runtime's"
+            raise EngineError(says, remedy="Add `userns_mode: host`, or leave `runtime` out.")
         if any(point.get("x-idmap") for point in container.mounts):
             raise EngineError(f"bind.idmap is the built-in runtime's: {name} is not asked for it", code="runtime-idmap")
         if container.host_config.get("Init"):
@@ -157,14 +166,19 @@ class Preparation:
             mounts,
             own_network,
             self.rootless,
+            self.remap_of(container),
         )
 
     def _user_mount(self, point: Document, container: Container, user: users.User) -> Document:
         source = self.volumes.source(point, container.layers)
         made = ociconfig.user_mount(point, source, rootless=self.rootless)
+        remap = self.remap_of(container)
+        if remap is not None and point["Type"] in ("volume", "image"):
+            made |= ociconfig.mapped(remap)
         if point.get("x-idmap") and not self.rootless:  # an ordinary user's files are root's inside as it is
             found = os.stat(source)
-            uids, gids = ociconfig.swap_ids(found.st_uid, user.uid), ociconfig.swap_ids(found.st_gid, user.gid)
+            uid, gid = remap.outside(user.uid, user.gid) if remap else (user.uid, user.gid)
+            uids, gids = ociconfig.swap_ids(found.st_uid, uid), ociconfig.swap_ids(found.st_gid, gid)
             if uids or gids:
                 same = [{"containerID": 0, "hostID": 0, "size": 2**32 - 1}]
                 made |= {"uidMappings": uids or same, "gidMappings": gids or same}
@@ -228,7 +242,10 @@ class Preparation:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.path.ismount(folder):
             size = int(container.host_config.get("ShmSize") or defaults.SHM_SIZE)
-            mount.mount("shm", str(folder), "tmpfs", mount.NOSUID | mount.NODEV | mount.NOEXEC, f"mode=1777,size={size}")
+            remap = self.remap_of(container)
+            uid, gid = remap.outside(0, 0) if remap else (0, 0)
+            options = f"mode=1777,size={size},uid={uid},gid={gid}"
+            mount.mount("shm", str(folder), "tmpfs", mount.NOSUID | mount.NODEV | mount.NOEXEC, options)
         return str(folder)
 
     def release(self, container: Container) -> None:
@@ -243,6 +260,7 @@ class Preparation:
         """In-memory files, on the run folder's tmpfs. A wish is {"Path", "Content": base64, "Uid", "Gid": number or name, "Mode"};
         without an owner a file belongs to the container's user, who is to read it."""
         mounts = []
+        remap = self.remap_of(container)
         folder = self.folders.run / "files" / container.id
         for number, wish in enumerate(container.files):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -251,6 +269,8 @@ class Preparation:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(base64.b64decode(wish["Content"]))
             uid, gid = self._file_owner(container, str(wish.get("Uid") or ""), str(wish.get("Gid") or ""))
+            if remap is not None:
+                uid, gid = remap.outside(uid, gid)
             try:
                 os.chown(path, uid, gid)
             except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from compose_lite.engine.store import Store
 from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import ContainerError, EngineError, Error
 from compose_lite.image.store import ImageStore
-from compose_lite.linux import pidfd
+from compose_lite.linux import namespaces, pidfd
 from compose_lite.runtime.client import Attachment, ExitNotice, Runtime, StartFailed
 from compose_lite.units import rfc3339
 
@@ -255,10 +256,16 @@ class Runs:
         fds: dict[str, int] = {}
         if sandbox is not None:
             fds["netns"] = sandbox.netns
+            if self.preparation.remap_of(container) is not None:
+                fds["users"] = namespaces.owner(sandbox.netns)
             if not str(container.host_config["NetworkMode"]).startswith("container:"):
                 fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
         known = self.preparation.write_network_files(container)
-        created = await self.runtime.create(launch, fds)
+        try:
+            created = await self.runtime.create(launch, fds)
+        finally:
+            if "users" in fds:
+                os.close(fds["users"])
         mark("namespaces and root")
         container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
         await self.seats.connect(container)

@@ -18,16 +18,20 @@ from compose_lite.engine import endpoints
 from compose_lite.engine.bridges import link_group, mtu
 from compose_lite.engine.endpoints import NetworkContainer, cidr, endpoint_order, has_names, mode_of, new_endpoint, shares
 from compose_lite.engine.networks import Networks
+from compose_lite.engine.ociconfig import is_remapped
 from compose_lite.errors import EngineError, NetworkError
 from compose_lite.network import attach
 from compose_lite.network.dns_server import NameServer, View, host_resolv_conf
 from compose_lite.network.publish import Binding, Published, Publisher, machine_has_ipv6, parse_bindings
+from compose_lite.subordinate import Remapping
 
 Document = dict[str, Any]
 
 
 class SpawningRuntime(Protocol):
     async def spawn(self, module: str, fds: Sequence[int], args: Sequence[str] = ()) -> int: ...
+
+    async def nest(self, uids: Sequence[Document], gids: Sequence[Document], users: int | None = None) -> int: ...
 
 
 @dataclass(slots=True)
@@ -50,11 +54,13 @@ class Seats:
         control: Path,
         *,
         hosts_changed: Callable[[NetworkContainer], None] = lambda container: None,
+        remap: Remapping | None = None,
     ) -> None:
         self._networks, self._bridges, self._containers, self._hosts_changed = networks, networks.bridges, containers, hosts_changed
         self._seats: dict[str, _Seat] = {}
         self._server = NameServer()
         self._ipv6 = machine_has_ipv6()
+        self._runtime, self._remap = runtime, remap
 
         async def spawn(listener: socket.socket) -> None:
             await runtime.spawn("compose_lite.network.forward", [listener.fileno()])
@@ -91,7 +97,12 @@ class Seats:
         seat = self._seats.get(container.id)
         if seat is None:
             resolver = any(has_names(network) for network, _ in wanted)
-            sandbox = await self._bridges.in_thread(lambda: attach.create_sandbox(resolver=resolver))
+            nest = await self._nest(container)
+            try:
+                sandbox = await self._bridges.in_thread(lambda: attach.create_sandbox(resolver=resolver, made=nest))
+            finally:
+                if nest is not None:
+                    os.close(nest)
             seat = self._seats[container.id] = _Seat(sandbox, self._view(container))
         seat.holders.add(container.id)
         if container.id not in self._containers:
@@ -106,6 +117,27 @@ class Seats:
             await self.disconnect(container, keep_sandbox=False)
             raise
         return seat.sandbox
+
+    async def _nest(self, container: NetworkContainer) -> int | None:
+        """For containers with mapped ids: a network namespace of their own user namespace, or of that of whose processes or memory
+        they share."""
+        if self._remap is None or not is_remapped(container.host_config):
+            return None
+        shared = [str(container.host_config.get(key) or "") for key in ("PidMode", "IpcMode")]
+        others = [self._find(mode.removeprefix("container:")) for mode in shared if mode.startswith("container:")]
+        uids, gids = self._remap.mappings()
+        if not others:
+            return await self._runtime.nest(uids, gids)
+        if not is_remapped(others[0].host_config):
+            says = "cannot share namespaces with a container in the host's user namespace when user namespaces are enabled"
+            raise EngineError(says, http_status=400)
+        with contextlib.suppress(FileNotFoundError):
+            users = os.open(f"/proc/{others[0].pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return await self._runtime.nest(uids, gids, users)
+            finally:
+                os.close(users)
+        raise EngineError(f"cannot join a non running container: {others[0].id}", http_status=409)
 
     async def connect(self, container: NetworkContainer) -> None:
         """Between create and start: interfaces, routes, names, published ports. Raises EngineError in Docker's words."""
@@ -261,10 +293,13 @@ class Seats:
     # --- inside
 
     def _owner(self, mode: str) -> NetworkContainer:
-        wanted = mode.removeprefix("container:")
+        found = self._find(mode.removeprefix("container:"))
+        return self._owner(mode_of(found)) if shares(found) else found
+
+    def _find(self, wanted: str) -> NetworkContainer:
         for container in self._containers.values():
             if wanted in (container.id, container.name) or (len(wanted) >= 4 and container.id.startswith(wanted)):
-                return self._owner(mode_of(container)) if shares(container) else container
+                return container
         raise EngineError(f"No such container: {wanted}", http_status=404, code="container-unknown")
 
     def _owner_or_self(self, container: NetworkContainer) -> NetworkContainer:

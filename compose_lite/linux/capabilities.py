@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 
-from compose_lite.linux.syscall import prctl, read_file, syscall
+from compose_lite.linux.syscall import libc, prctl, read_file, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 NAMES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
@@ -23,6 +24,7 @@ NAMES = (
 _NUMBER = {name: number for number, name in enumerate(NAMES)}
 _CAPBSET_READ, _CAPBSET_DROP, _CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR = 23, 24, 47, 2, 4
 _KEEPCAPS, _NO_NEW_PRIVS = 8, 38
+_GET_SECUREBITS, _SET_SECUREBITS, _NO_SETUID_FIXUP = 27, 28, 1 << 2
 _VERSION_3 = 0x20080522
 
 
@@ -87,3 +89,23 @@ def set_ambient(bits: int) -> None:
 
 def set_no_new_privs() -> None:
     prctl(_NO_NEW_PRIVS, 1)
+
+
+@contextlib.contextmanager
+def files_as(uid: int, gid: int) -> Iterator[None]:
+    """The calling thread makes files as that user and keeps all its capabilities meanwhile. setfsuid(2)
+
+    Through an idmapped mount nobody can make files who has no id there, not even root (EOVERFLOW).
+    """
+    before = prctl(_GET_SECUREBITS)
+    prctl(_SET_SECUREBITS, before | _NO_SETUID_FIXUP)
+    try:
+        libc.setfsgid(gid)
+        libc.setfsuid(uid)
+        try:
+            yield
+        finally:
+            libc.setfsuid(0)
+            libc.setfsgid(0)
+    finally:
+        prctl(_SET_SECUREBITS, before)

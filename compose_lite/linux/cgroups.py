@@ -73,10 +73,25 @@ def _own_places(own: str) -> dict[str, str]:
 
 
 def _base(point: str, own: str) -> str:
-    if os.access(point, os.W_OK) and _may_make_groups(point):
+    """The top where it is ours; else the highest group above our own that was delegated to us.
+
+    Not our own group: who started us sits in it, and a version 2 group with processes hands no controllers down.
+    """
+    if _ours(point):
         return point
-    head, leaf = os.path.split(own)
-    return point + (head if leaf == _OWN_LEAF else own).rstrip("/")
+    head, leaf = os.path.split(own.rstrip("/"))
+    base = point + (head if leaf == _OWN_LEAF else own).rstrip("/")
+    while base != point and _ours(base) and not _begins_delegation(base) and _ours(os.path.dirname(base)):
+        base = os.path.dirname(base)
+    return base
+
+
+def _begins_delegation(folder: str) -> bool:
+    """systemd marks the groups that it leaves to others (`Delegate=yes`); above lies what it manages itself."""
+    try:
+        return os.getxattr(folder, "user.delegate") == b"1"
+    except OSError:
+        return False
 
 
 def _may_make_groups(point: str) -> bool:

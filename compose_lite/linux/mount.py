@@ -72,6 +72,21 @@ def escaped(path: str, *, colon: bool = False) -> str:
     return path.replace(":", "\\:") if colon else path
 
 
+def unescaped(paths: str) -> list[str]:
+    """The inverse of `escaped` for a list of lower folders."""
+    found, at = [""], 0
+    while at < len(paths):
+        if paths[at] == "\\":
+            at += 1
+            found[-1] += paths[at : at + 1]
+        elif paths[at] == ":":
+            found.append("")
+        else:
+            found[-1] += paths[at]
+        at += 1
+    return found
+
+
 def mount(source: str | None, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
     call(
         "mount",
@@ -96,6 +111,18 @@ def move_mount(fd: int, target: str) -> None:
     syscall("move_mount", fd, b"", _AT_FDCWD, os.fsencode(target), 0x04 | 0x10)  # F_EMPTY_PATH, T_SYMLINKS
 
 
+def open_tree(path: str, *, recursive: bool = False) -> int:
+    """A detached copy of the mount at the path, with what is mounted below when recursive; it goes with its descriptor."""
+    clone = 1  # OPEN_TREE_CLONE
+    return syscall("open_tree", _AT_FDCWD, os.fsencode(path), clone | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0))
+
+
+def map_ids(tree: int, users: int) -> None:
+    """Idmaps a detached mount by a user namespace. EINVAL where the file system cannot; ENOSYS before 5.12."""
+    attr = _MountAttr(attr_set=0x100000, userns_fd=users)  # MOUNT_ATTR_IDMAP
+    syscall("mount_setattr", tree, b"", _AT_EMPTY_PATH, ctypes.byref(attr), ctypes.sizeof(attr))
+
+
 def set_attributes(target: str, attributes: int, *, recursive: bool = False, follow: int = _AT_FDCWD) -> None:
     """mount_setattr(2): only adds, so what is locked in a user namespace stays and is no error. ENOSYS before 5.12."""
     attr = _MountAttr(attr_set=attributes)
@@ -107,10 +134,9 @@ def set_attributes(target: str, attributes: int, *, recursive: bool = False, fol
 
 def bind_mapped(source: str, target: str, users: int) -> None:
     """A bind of one file system, idmapped by a user namespace. EINVAL where the file system cannot; ENOSYS before 5.12."""
-    tree = syscall("open_tree", _AT_FDCWD, os.fsencode(source), 1 | os.O_CLOEXEC)  # OPEN_TREE_CLONE
+    tree = open_tree(source)
     try:
-        attr = _MountAttr(attr_set=0x100000, userns_fd=users)  # MOUNT_ATTR_IDMAP
-        syscall("mount_setattr", tree, b"", 0x1000, ctypes.byref(attr), ctypes.sizeof(attr))  # AT_EMPTY_PATH
+        map_ids(tree, users)
         move_mount(tree, target)
     finally:
         os.close(tree)

@@ -7,7 +7,7 @@ import ctypes
 import errno
 import os
 
-from compose_lite.linux.syscall import call, syscall, write_file
+from compose_lite.linux.syscall import call, prctl, syscall, write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
 )  # fmt: skip
 PIDFD, PARENT, INTO_CGROUP = 0x1000, 0x8000, 0x200000000
 _SIGCHLD = 17
+_GET_USERNS, _SET_DUMPABLE = 0xB701, 4
 
 # The OCI's names: clone flag, file in /proc/<pid>/ns.
 KINDS = {
@@ -108,6 +109,19 @@ def user_namespace(uids: Iterable[Mapping[str, Any]], gids: Iterable[Mapping[str
         os.close(ready)
         os.kill(pid, 9)
         os.waitpid(pid, 0)
+
+
+def owner(fd: int) -> int:
+    """A descriptor of the user namespace that a namespace belongs to. ioctl_ns(2)"""
+    return call("ioctl", fd, _GET_USERNS)
+
+
+def become_root_inside() -> None:
+    """After joining a user namespace: its root, and seen as such in /proc (a process that changes its ids is not dumpable)."""
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    prctl(_SET_DUMPABLE, 1)
 
 
 def pid_namespace(pid: int) -> str:

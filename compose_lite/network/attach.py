@@ -78,11 +78,17 @@ def inside(netns: int) -> Iterator[None]:
         os.close(home)
 
 
-def create_sandbox(*, resolver: bool) -> Sandbox:
-    """A new namespace with loopback up and, with resolver, sockets that get what is sent to 127.0.0.11:53."""
+def create_sandbox(*, resolver: bool, made: int | None = None) -> Sandbox:
+    """A new namespace with loopback up and, with resolver, sockets that get what is sent to 127.0.0.11:53.
+
+    made: use this one, which belongs to a user namespace of the container's own.
+    """
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        unshare(NEWNET)
+        if made is None:
+            unshare(NEWNET)
+        else:
+            setns(made, NEWNET)
         try:
             with Undo() as undo:
                 sandbox = undo.on_failure(Sandbox(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)), Sandbox.close)

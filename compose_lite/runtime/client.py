@@ -341,6 +341,23 @@ class Runtime:
         answer, _ = await self._ask_again(header, b"", list(fds))
         return int(answer["pid"])
 
+    async def nest(self, uids: Sequence[Mapping[str, int]], gids: Sequence[Mapping[str, int]], users: int | None = None) -> int:
+        """A new network namespace that belongs to a new user namespace with these maps, or to `users`; the caller's to close."""
+        ours, theirs = unix.socketpair()
+        try:
+            maps = json.dumps({"uids": list(uids), "gids": list(gids)})
+            await self.spawn("compose_lite.runtime.nest", [theirs.fileno(), *([] if users is None else [users])], [maps])
+            theirs.close()
+            ours.setblocking(False)
+            answer, fds = await _hear(ours)
+        finally:
+            theirs.close()
+            ours.close()
+        if not fds:
+            why = (answer or {}).get("error") or "its maker was killed"
+            raise ContainerError("user-namespaces", f"cannot make a user namespace for a container: {why}")
+        return fds[0]
+
     # Inside
 
     def _compiled(self, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -594,19 +611,24 @@ class Runtime:
         return Adopted(id, bundle, "created" if phase == "created" else "running", state["pid"], state["start"], monitor, keep)
 
 
-async def _talk(sock: socket.socket, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-    sock.send(messages.encode(message | {"v": messages.VERSION}))
+async def _hear(sock: Any) -> tuple[dict[str, Any] | None, list[int]]:
+    """The next message of a socket that does not block; None at its end."""
     while True:
         try:
             data, fds = unix.receive(sock)
-            break
+            return messages.decode(data) if data else None, fds
         except BlockingIOError:
             await _ready(sock, write=False)
-        except OSError as error:
-            raise ContainerError("monitor-gone", f"the container's monitor is gone: {error.strerror}") from error
-    if not data:
+
+
+async def _talk(sock: socket.socket, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    sock.send(messages.encode(message | {"v": messages.VERSION}))
+    try:
+        found, fds = await _hear(sock)
+    except OSError as error:
+        raise ContainerError("monitor-gone", f"the container's monitor is gone: {error.strerror}") from error
+    if found is None:
         raise ContainerError("monitor-gone", "the container's monitor is gone")
-    found = messages.decode(data)
     _raise_error(found, fds)
     return found, fds
 

@@ -53,16 +53,24 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
             born.unmet += born.group.apply_devices(resources["devices"])
         if launch.get("overlay") and not (config.get("root") or {}).get("path"):
             os.makedirs(f"{bundle}/rootfs", 0o755, exist_ok=True)  # here, as another user's root may not
-        mappers = _map_mounts(config.get("mounts") or ())
+        held = _map_mounts(config.get("mounts") or ())
         stdio = make_stdio(born, launch)
         born.sync, theirs = unix.socketpair()
-        flags, joins = _namespaces(linux, fds)
-        born.pid = _clone(flags, joins, born.group)
+        flags, joins, users = _namespaces(linux, fds)
+        if users >= 0:
+            from compose_lite.runtime import nested  # root's remapping only
+
+            owner = nested.owner(launch)
+            held += [*nested.prepare(launch, bundle, users), users]
+            nested.give_pipes(stdio, owner)
+            born.pid = nested.clone(flags, joins, users, born.group, config["process"], bundle)
+        else:
+            born.pid = _clone(flags, joins, born.group)
         if born.pid == 0:
             born.sync.close()
             init.become_container(launch, bundle, theirs, stdio, born.group, flags)
         theirs.close()
-        for fd in (*stdio, *mappers):
+        for fd in {*stdio, *held}:
             os.close(fd)
         _complete(born, linux, flags)
         if config.get("hooks"):
@@ -104,14 +112,18 @@ def make_stdio(born: Born, launch: Mapping[str, Any]) -> list[int]:
     return stdio
 
 
-def _namespaces(linux: Mapping[str, Any], fds: Mapping[str, int]) -> tuple[int, list[tuple[int, int]]]:
-    """Flags of the new namespaces, and (descriptor, flag) of those to join. The cgroup namespace is init's to make."""
-    flags, joins = namespaces.NEWNS, []
+def _namespaces(linux: Mapping[str, Any], fds: Mapping[str, int]) -> tuple[int, list[tuple[int, int]], int]:
+    """Flags of the new namespaces, (descriptor, flag) of those to join, and the user namespace to be born in (-1: none that is there
+    already). The cgroup namespace is init's to make."""
+    flags, joins, users = namespaces.NEWNS, [], -1
     for entry in linux.get("namespaces") or ():
         known = namespaces.KINDS.get(entry["type"])
         if known is None:
             raise child.StartError(128, f"unknown namespace {entry['type']!r}")
         flag, path = known[0], entry.get("path")
+        if path and flag == namespaces.NEWUSER and path.startswith("fd:"):
+            users = os.dup(fds[path[3:]])
+            continue
         if path and flag in (namespaces.NEWUSER, namespaces.NEWNS, namespaces.NEWTIME):
             raise child.StartError(128, f"joining a {entry['type']} namespace is not supported")
         if path:
@@ -119,7 +131,7 @@ def _namespaces(linux: Mapping[str, Any], fds: Mapping[str, int]) -> tuple[int, 
             joins.append((fd, flag))
         elif flag not in (namespaces.NEWCGROUP, namespaces.NEWTIME):
             flags |= flag
-    return flags, joins
+    return flags, joins, users
 
 
 def _clone(flags: int, joins: list[tuple[int, int]], group: cgroups.Group) -> int:

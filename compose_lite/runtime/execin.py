@@ -38,15 +38,19 @@ def enter(header: Mapping[str, Any], process: dict[str, Any], fds: Mapping[str, 
     stdio = _stdio(header, fds)
     sync, theirs = unix.socketpair()
     outer_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # the container's own counts pids differently
-    unified = group.open_unified() if group else -1
+    inside = bool(state["user_namespace"])
+    unified = group.open_unified() if group and not inside else -1  # CLONE_INTO_CGROUP is not for root inside
     try:
+        if inside:
+            from compose_lite.runtime import nested
+
+            nested.raise_before(process)
+            nested.give_pipes(stdio, nested.root_of(state["pid"]))
         if group:
             group.join(os.getpid(), born_in_unified=unified >= 0)
-        namespaces.setns(target, _foreign(state["pid"]) | (namespaces.NEWUSER if state["user_namespace"] else 0))
-        if state["user_namespace"]:
-            os.setgroups([])
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
+        namespaces.setns(target, _foreign(state["pid"]) | (namespaces.NEWUSER if inside else 0))
+        if inside:
+            namespaces.become_root_inside()
         pid = namespaces.clone3(namespaces.PARENT, unified)
     except OSError as error:
         raise child.StartError(128, f"cannot enter container {header['id']}: {error.strerror}") from error

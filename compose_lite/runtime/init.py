@@ -168,10 +168,10 @@ def become_program(
     if make_folder:
         rootfs.make_working_folder(cwd)
     if process.get("oomScoreAdj") is not None:
-        _set_oom_score(int(process["oomScoreAdj"]))
+        set_oom_score(int(process["oomScoreAdj"]))
     # 2. Limits while we still may raise them.
     for limit in process.get("rlimits") or ():
-        _set_rlimit(limit)
+        set_rlimit(limit)
     # 3. User and capabilities. Bounding set first: dropping from it needs SETPCAP.
     user, caps = process.get("user") or {}, process.get("capabilities")
     sets = {kind: capabilities.mask(caps.get(kind) or ()) for kind in _CAPABILITY_SETS} if caps is not None else None
@@ -286,7 +286,7 @@ def _set_sysctl(key: str, value: str) -> None:
         raise StartError(128, f"open {path}: {os.strerror(error.errno or 0).lower()}") from error
 
 
-def _set_oom_score(value: int) -> None:
+def set_oom_score(value: int) -> None:
     try:
         write_file("/proc/self/oom_score_adj", str(value))
     except OSError as error:
@@ -295,7 +295,7 @@ def _set_oom_score(value: int) -> None:
         raise StartError(128, f"cannot lower oom_score_adj to {value}: permission denied") from error
 
 
-def _set_rlimit(limit: Mapping[str, Any]) -> None:
+def set_rlimit(limit: Mapping[str, Any]) -> None:
     number = _RLIMITS.get(limit["type"])
     if number is None:
         raise StartError(128, f"unknown rlimit {limit['type']!r}")

@@ -40,8 +40,9 @@ class Root:
     """The root that is being built: its path in this namespace and an O_PATH descriptor of it."""
 
     def __init__(self, path: str, group: Group, own_cgroup_namespace: bool) -> None:
-        self.path = path
         self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.here = f"/proc/self/fd/{self.fd}"  # works where the folders above are closed to us
+        self.path = os.readlink(self.here)
         self.group = group
         self.own_cgroup_namespace = own_cgroup_namespace
         self._empty: str | None = None
@@ -121,7 +122,7 @@ class Root:
         above = openat2.open_path(self.fd, destination)
         try:
             here = f"/proc/self/fd/{above}"
-            mounts.mount(None, here, None, mounts.PRIVATE | mounts.REC)
+            mounts.mount(None, here, None, options.propagation or mounts.PRIVATE | mounts.REC)
             mounts.restrict(here, options.flags, recursive=options.recursive)
         finally:
             os.close(above)
@@ -234,7 +235,7 @@ class Root:
             else:
                 flags = mounts.RDONLY | mounts.NOSUID | mounts.NODEV | mounts.NOEXEC
                 mounts.mount("tmpfs", place, "tmpfs", flags, "nr_blocks=1,nr_inodes=1,mode=755")
-                self._empty = os.path.join(self.path, os.readlink(place).removeprefix(self.path).lstrip("/"))
+                self._empty = os.path.join(self.here, os.readlink(place).removeprefix(self.path).lstrip("/"))
         finally:
             os.close(target)
 
@@ -267,8 +268,8 @@ class Root:
     def enter(self, *, readonly: bool) -> None:
         """pivot_root(2) without a folder for the old root: both lie on `/` for a moment, then the old one goes."""
         if readonly:
-            mounts.restrict(self.path, mounts.RDONLY)
-        os.chdir(self.path)
+            mounts.restrict(self.here, mounts.RDONLY)
+        os.fchdir(self.fd)
         mounts.pivot_root(".", ".")
         mounts.mount(None, ".", None, mounts.SLAVE | mounts.REC)  # so that the umount is not seen outside
         mounts.umount(".", mounts.DETACH)
@@ -365,20 +366,23 @@ def cut_propagation(config: Mapping[str, Any], bundle: str) -> None:
 
 
 def mount_root(launch: Mapping[str, Any], bundle: str) -> str:
-    """Mounts the overlay, or binds `root.path` on itself; returns the path."""
+    """Mounts the overlay, or binds `root.path` on itself; returns a path of it."""
     config, overlay = launch["config"], launch.get("overlay")
     path = (config.get("root") or {}).get("path") or "rootfs"
     path = os.path.normpath(os.path.join(bundle, path))
     if overlay is None:
         mounts.mount(path, path, None, mounts.BIND | mounts.REC)
         return path
+    if overlay.get("fd") is not None:  # made outside, see nested.py
+        mounts.move_mount(overlay["fd"], ".")
+        return f"/proc/self/fd/{overlay['fd']}"
     os.makedirs(path, exist_ok=True)
     covered = [*(launch.get("hide") or ()), *(entry["destination"] for entry in config.get("mounts") or ())]
-    _mount_overlay(path, overlay, covered)
+    mount_overlay(path, overlay, covered)
     return path
 
 
-def _mount_overlay(path: str, overlay: Mapping[str, Any], covered: Sequence[str]) -> None:
+def mount_overlay(path: str, overlay: Mapping[str, Any], covered: Sequence[str]) -> None:
     lower = list(reversed(overlay["lower"]))
     words: list[tuple[str, str | None]] = []
     if overlay.get("upper"):

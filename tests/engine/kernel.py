@@ -60,7 +60,7 @@ class Kernel:
         self.heard: Callable[[ExitNotice], None] | None = None
         self._pid = 100
         self.get = lambda reference: SimpleNamespace(run_config={}, id="sha256:0", layers=(), rootfs="/")
-        self.seats, self.cgroup_version = self, 2
+        self.seats, self.cgroup_version, self.remap = self, 2, None
         self.deaths = 0  # of zygotes and monitors at the next starts
 
     # the runtime
@@ -164,6 +164,8 @@ class Kernel:
     def release(self, container: Any) -> None: ...
 
     def make_folders(self, container: Any) -> None: ...
+
+    def remap_of(self, container: Any) -> None: ...
 
     def forget(self, container: Any) -> None: ...
 

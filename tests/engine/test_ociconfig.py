@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compose_lite.engine import defaults, ociconfig
+from compose_lite.engine import creation, defaults, ociconfig
 from compose_lite.engine.users import User
 from compose_lite.errors import EngineError
+from compose_lite.subordinate import Remapping
 from tests.engine.made import around, container
 
 DEFAULTS = set(defaults.CAPABILITIES)
@@ -200,3 +201,19 @@ def test_refused_in_dockers_words(host: dict[str, Any], says: str) -> None:
         container(host)
     assert caught.value.says.startswith(says)
     assert caught.value.http_status == 400
+
+
+def test_remapped_ids_are_the_containers_and_its_files() -> None:
+    remap = Remapping(((100000, 65536),), ((200000, 65536),))
+    config, _ = ociconfig.oci_config(container(), around(remap=remap))
+    assert {"type": "user", "path": "fd:users"} in config["linux"]["namespaces"]
+    assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    hosts = next(mount for mount in config["mounts"] if mount["destination"] == "/etc/hosts")
+    assert hosts["gidMappings"] == [{"containerID": 0, "hostID": 200000, "size": 65536}]
+
+
+@pytest.mark.parametrize("wish", [{"Privileged": True}, {"NetworkMode": "host"}, {"PidMode": "host"}])
+def test_what_a_remapped_container_cannot_have(wish: dict[str, Any]) -> None:
+    with pytest.raises(EngineError, match="user namespaces"):
+        creation.host_config_of({"HostConfig": wish}, 2, remapped=True)
+    creation.host_config_of({"HostConfig": {**wish, "UsernsMode": "host"}}, 2, remapped=True)

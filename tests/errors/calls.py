@@ -17,7 +17,7 @@ from unittest import mock
 
 import anyio
 
-from compose_lite import disk, ids, ignore, reference
+from compose_lite import disk, ids, ignore, reference, subordinate
 from compose_lite.api import client
 from compose_lite.build import fetch, request, stages
 from compose_lite.build.dockerfile import parse, words
@@ -189,6 +189,7 @@ CALLS: dict[str, Call] = {
         "shop", project(folder).services["db"], "up", {"up": {"parameters": [{"name": "size", "required": True}]}}
     ),
     "runtime-init": runtime_init,
+    "userns-remap": lambda folder: subordinate.remapping({subordinate.SETTING: "somebody"}, root=True),
     "volume-address": lambda folder: volumes.resolved("addr=nas..lan"),
     "runtime-unknown": lambda folder: runtimes.program("runsc"),
     "seccomp-profile": body,

@@ -68,3 +68,21 @@ def test_a_join_is_anticipated_on_version_1_only(hierarchies, tmp_path, monkeypa
     assert (tmp_path / "memory/compose-lite-engine/cgroup.procs").read_text() == "0"
     monkeypatch.setattr(cgroups, "_layout", cgroups.Layout(2, {}, str(tmp_path / "memory")))
     assert not cgroups.anticipate_joins("/compose-lite-engine")
+
+
+@pytest.mark.parametrize(
+    ("ours", "marked", "own", "base"),
+    [
+        ((), (), "/user.slice/session-1.scope", "/user.slice/session-1.scope"),
+        (("/given", "/given/session"), (), "/given/session", "/given"),
+        (("/given",), (), "/given/compose-lite-engine", "/given"),
+        (("/given", "/given/session"), ("/given/session",), "/given/session", "/given/session"),
+        (("/u/user@1", "/u/user@1/app", "/u/user@1/app/x"), ("/u/user@1",), "/u/user@1/app/x", "/u/user@1"),
+        (("", "/given"), (), "/given", ""),
+    ],
+)
+def test_groups_are_made_where_the_delegation_begins(tmp_path, monkeypatch, ours, marked, own, base) -> None:
+    """Beside the caller's group, never in it: a group with processes hands no controllers down."""
+    monkeypatch.setattr(cgroups, "_ours", lambda folder: folder in {f"{tmp_path}{name}" for name in ours})
+    monkeypatch.setattr(cgroups, "_begins_delegation", lambda folder: folder in {f"{tmp_path}{name}" for name in marked})
+    assert cgroups._base(str(tmp_path), own) == f"{tmp_path}{base}"

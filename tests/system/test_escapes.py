@@ -37,14 +37,15 @@ SURROUNDINGS = {
 }
 
 
-def probed(base: Path, uid: int, *options: str) -> dict[str, Any]:
-    """What the probe says in a container of an engine of that user's."""
+def probed(base: Path, uid: int, *options: str, remap: str = "") -> dict[str, Any]:
+    """What the probe says in a container of an engine of that user's; remap: the ids that root's engine gives it."""
     assert PYTHON
     base.mkdir()
     os.chown(base, uid, uid)
     environment = {
         "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(base), "COMPOSE_LITE_IDLE": "2",
         "COMPOSE_LITE_RUN_DIR": f"{base}/run", "COMPOSE_LITE_DATA_DIR": f"{base}/data",
+        "COMPOSE_LITE_USERNS_REMAP": remap,
     }  # fmt: skip
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -67,14 +68,14 @@ def probed(base: Path, uid: int, *options: str) -> dict[str, Any]:
 
 @pytest.mark.skipif(PYTHON is None, reason="needs a Python with ctypes in /usr")
 @pytest.mark.parametrize("options", [(), ("--user", "1000"), ("--security-opt", "no-new-privileges"), ("--init",)])
-@pytest.mark.parametrize("uid", [0, NOBODY])
-def test_no_way_out(tmp_path_factory: pytest.TempPathFactory, uid: int, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("uid", "remap"), [(0, ""), (NOBODY, ""), (0, "700000-765535")], ids=["root", "user", "remapped"])
+def test_no_way_out(tmp_path_factory: pytest.TempPathFactory, uid: int, remap: str, options: tuple[str, ...]) -> None:
     if uid and "--user" in options:
         pytest.skip("one id only without subordinate ids")
     base = tmp_path_factory.mktemp("escape")
     for folder in (base, *base.parents[:2]):
         folder.chmod(0o755)
-    found = probed(base / "engine", uid, *options)
+    found = probed(base / "engine", uid, *options, remap=remap)
     assert {name for name, result in found["calls"].items() if result == "done"} <= CALLS
     assert {name for name, result in found["files"].items() if name.startswith("write") and result == "done"} <= WRITES
     assert {

@@ -10,6 +10,7 @@ KVM is used where it works; without it expect a tenth of the speed. It must neve
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import shlex
@@ -23,7 +24,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
 ALIVE, KVM_SECONDS = "GUEST-ALIVE", 20.0
-PACKAGES = "python3,busybox-static,kmod,iproute2,procps,perl-base"
+PACKAGES = "python3,busybox-static,kmod,iproute2,procps,perl-base,uidmap,passt,crun,runc"
 # In this order: what the first file system stands on. The rest of the modules is loaded from the disk, by name.
 FIRST_MODULES = (
     *("virtio/virtio_ring", "virtio/virtio", "virtio/virtio_pci_legacy_dev", "virtio/virtio_pci_modern_dev", "virtio/virtio_pci"),
@@ -90,7 +91,7 @@ def kernel_of(cache: Path) -> tuple[Path, Path]:
 
 def base_of(cache: Path) -> Path:
     """Debian with what the tests need."""
-    base = cache / "base"
+    base = cache / f"base-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:8]}"
     if not base.exists():
         lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
         sources = "\n".join(path.read_text() for path in lists if path.is_file())

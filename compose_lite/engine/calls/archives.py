@@ -26,6 +26,10 @@ def _root(rooms: Rooms, container: Container) -> Any:
     return archives.root_of(container, str(folder / "diff"), str(folder / "work"), rooms.containers.preparation.rootless)
 
 
+def _owners(rooms: Rooms, container: Container) -> archives.Owners:
+    return archives.Owners(rooms.containers.preparation.remap_of(container) if container.running else None)
+
+
 async def archive(rooms: Rooms, request: Request) -> Any:
     container, path = rooms.one(request), request.text("path")
     if not path:
@@ -42,7 +46,7 @@ async def archive(rooms: Rooms, request: Request) -> Any:
 
     def pack(out: IO[bytes]) -> None:
         with _root(rooms, container) as root:
-            archives.pack(container, root, path, out)
+            archives.pack(container, root, path, out, _owners(rooms, container))
 
     await request.begin("application/x-tar", headers=headers)
     await _stream_from_thread(request, pack)
@@ -59,7 +63,8 @@ async def put_archive(rooms: Rooms, request: Request) -> Reply:
 
     def unpack(source: IO[bytes]) -> None:
         with _root(rooms, container) as root:
-            archives.unpack(container, root, path, source, no_overwrite=request.flag("noOverwriteDirNonDir"), owner=owner)
+            keep = request.flag("noOverwriteDirNonDir")
+            archives.unpack(container, root, path, source, no_overwrite=keep, owner=owner, owners=_owners(rooms, container))
 
     await _feed_to_thread(request, unpack)
     return Reply(200, content=b"")
@@ -70,7 +75,7 @@ async def export(rooms: Rooms, request: Request) -> None:
 
     def pack(out: IO[bytes]) -> None:
         with _root(rooms, container) as root:
-            archives.export(container, root, out)
+            archives.export(container, root, out, _owners(rooms, container))
 
     await request.begin("application/octet-stream")
     await _stream_from_thread(request, pack)
