@@ -7,6 +7,8 @@ say anything but choices: a Compose file with an error, or no engine, has none.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import anyio
@@ -19,6 +21,8 @@ from compose_lite.cli.commandtable import COMMANDS, ROOT, command_module, global
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, Flag, Optional
 from compose_lite.errors import Error
+
+_TILDE = re.compile(r"(?:^|(?<==))~[^/]*(?=/)")  # at the start of a value
 
 Names = Callable[[str], Sequence[str]]
 VALUES = {
@@ -124,7 +128,8 @@ def told(context: Context, words: Sequence[str]) -> str:
 
 def _of_project(context: Context, words: Sequence[str], kind: str) -> Sequence[str]:
     at = _command_at(words[:-1])
-    context.options = globals_of([*words[:-1][:at], "ps"], context.environ)
+    said = [_TILDE.sub(lambda found: os.path.expanduser(found[0]), word) for word in words[:-1][:at]]  # no shell has expanded them
+    context.options = globals_of([*said, "ps"], context.environ)
     services = context.load(profiles=["*"]).all_services()
     return sorted(services) if kind == "service" else sorted({one for service in services.values() for one in service.profiles})
 

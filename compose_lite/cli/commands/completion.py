@@ -12,10 +12,16 @@ SCRIPTS = {
     "bash": """\
 # bash: source <(compose-lite completion bash)
 _compose_lite() {
-    local IFS=$'\\n' line
+    # bash breaks words at = and : and wants back what stands behind the last of them
+    local words line piece=${COMP_WORDS[COMP_CWORD]} before=${COMP_LINE:0:COMP_POINT}
+    read -ra words <<<"$before"
+    if [[ $before == *[[:space:]] ]]; then words+=(""); fi
+    if [[ $piece == [=:] ]]; then piece=""; fi
+    local kept=${words[-1]%"$piece"} IFS=$'\\n'
     COMPREPLY=()
-    for line in $("${COMP_WORDS[0]}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null); do
-        COMPREPLY+=("${line%%$'\\t'*}")
+    for line in $("${words[0]/#\\~\\//$HOME/}" __complete "${words[@]:1}" 2>/dev/null); do
+        line=${line%%$'\\t'*}
+        COMPREPLY+=("${line#"$kept"}")
     done
     if [ ${#COMPREPLY[@]} -eq 0 ]; then
         compopt -o default
