@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from compose_lite.cli.commandtable import COMMANDS, ROOT, UNSUPPORTED, command_module
-from compose_lite.cli.pflag import Command, Flag
+from compose_lite.cli.pflag import Command, Flag, meaning
 
 PAGE = Path(__file__).parents[1] / "docs/commands.md"
 HEAD = """# Commands
@@ -56,7 +56,7 @@ def options(command: Command) -> Iterator[str]:
     for parameter in sorted(command.params, key=lambda p: p.name or ""):
         if isinstance(parameter, click.Option) and not parameter.hidden and parameter.name != "dry_run":
             kind = "" if isinstance(parameter, Flag) else " …" if parameter.multiple else " VALUE"
-            yield f"| `{', '.join(parameter.opts)}{kind}` | {(parameter.help or '').replace('|', chr(92) + '|')} |"
+            yield f"| `{', '.join(parameter.opts)}{kind}` | {meaning(parameter).replace('|', chr(92) + '|')} |"
 
 
 def test_the_page_is_what_the_program_takes() -> None:

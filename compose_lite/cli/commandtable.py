@@ -83,7 +83,7 @@ ROOT = Command(
         options("--profile", "profiles", help="Profile to enable"),
         options("--env-file", "env_files", help="Alternate environment file"),
         option("--progress", default=None, help="Type of progress output (auto, tty, plain, json, quiet)"),
-        option("--ansi", default=None, help='When to print ANSI control characters ("never"|"always"|"auto")'),
+        option("--ansi", default="auto", help='When to print ANSI control characters ("never"|"always"|"auto")'),
         option("--parallel", type=int, default=-1, help="Max parallelism, -1 for unlimited"),
         option("--engine", help="Engine to use: its URL, docker or podman (default: our own)"),
         flag("--compatibility", help="Run in backward compatibility mode"),
@@ -154,31 +154,33 @@ def overview(program: str = NAME) -> str:
 
 
 def globals_of(argv: Sequence[str], environ: dict[str, str]) -> Globals:
-    return globals_from(split(argv)[0], environ)
+    values, given, _ = split(argv)
+    return globals_from(values, given, environ)
 
 
-def split(argv: Sequence[str], program: str = NAME) -> tuple[dict[str, Any], list[str]]:
-    """Global options and the rest, from the command's name on."""
+def split(argv: Sequence[str], program: str = NAME) -> tuple[dict[str, Any], set[str], list[str]]:
+    """Global options, which of them are given, and the rest, from the command's name on."""
     rest: list[str] = []
     words = list(argv)
     rewritten = ROOT._rewritten(words)
     if "--" in rewritten:
         at = rewritten.index("--")
         rest, words = rewritten[at + 1 :], rewritten[:at]
-    return ROOT.read(words, program), rest
+    return (*ROOT.read_given(words, program), rest)
 
 
-def globals_from(values: dict[str, Any], environ: dict[str, str]) -> Globals:
+def globals_from(values: dict[str, Any], given: set[str], environ: dict[str, str]) -> Globals:
+    """given: names of the options that the command line has; the environment speaks for the others."""
     progress = values["progress"] or environ.get("COMPOSE_PROGRESS") or "auto"
     if progress not in ("auto", "tty", "plain", "json", "quiet", "rawjson"):
         raise UsageError("progress", f'unsupported --progress value "{progress}"', remedy="Say auto, tty, plain, json or quiet.")
-    ansi = values["ansi"] or environ.get("COMPOSE_ANSI") or "auto"
+    ansi = values["ansi"] if "ansi" in given else environ.get("COMPOSE_ANSI") or values["ansi"]
     if ansi not in ("auto", "never", "always"):
         raise UsageError("ansi", f'unknown --ansi value "{ansi}"', remedy="Say never, always or auto.")
     kept = {k: v for k, v in values.items() if k in Globals.__dataclass_fields__ and k not in ("progress", "ansi")}
     kept["engine"] = kept["engine"] or ""
-    if kept["parallel"] == -1:
-        limit = environ.get("COMPOSE_PARALLEL_LIMIT", "-1")
+    limit = environ.get("COMPOSE_PARALLEL_LIMIT")
+    if limit is not None and "parallel" not in given:
         if not _INTEGER.fullmatch(limit):
             raise UsageError(
                 "parallel", f'COMPOSE_PARALLEL_LIMIT must be an integer (found: "{limit}")', remedy="Unset it, or say a number."

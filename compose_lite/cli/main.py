@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from compose_lite import __version__
-from compose_lite.cli.commandtable import command_module, find, globals_from, noun_overview, overview, split
+from compose_lite.cli.commandtable import command_module, find, globals_from, globals_of, noun_overview, overview, split
 from compose_lite.cli.context import Context, Globals, fail
 from compose_lite.cli.pflag import Command
 from compose_lite.cli.program import METADATA, PLUGIN, called, metadata
@@ -33,8 +33,8 @@ def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
             if program == PLUGIN:
                 context.out.write(":4\n")  # docker's completion wants cobra's last line: no file names
             return 0
-        values, rest = split(argv, program)
-        context.options = globals_from(values, environ)
+        values, given, rest = split(argv, program)
+        context.options = globals_from(values, given, environ)
         if values["version"]:
             context.print(f"compose-lite version v{__version__}")
             return 0
@@ -121,7 +121,7 @@ def _practise() -> None:
     from compose_lite.project.configtext import ConfigWish, config_text
     from compose_lite.spec.load import LoadOptions
 
-    globals_from(split(["config"])[0], {})
+    globals_of(["config"], {})
     find(["config"])[0].read([], "compose-lite config")
     config_text(LoadOptions({"COMPOSE_DISABLE_ENV_FILE": "1"}, "/", files=("-",), stdin=lambda: _PRACTICE), ConfigWish())
 

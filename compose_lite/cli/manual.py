@@ -9,7 +9,7 @@ import click
 
 from compose_lite import __version__
 from compose_lite.cli.commandtable import COMMANDS, ROOT, command_module, with_dry_run
-from compose_lite.cli.pflag import Command, kind
+from compose_lite.cli.pflag import Command, kind, meaning
 from compose_lite.cli.program import NAME
 
 ENVIRONMENT = {
@@ -75,7 +75,7 @@ def _option(option: click.Option) -> Iterator[str]:
     value = kind(option)
     yield ".TP"
     yield f"{names} \\fI{_text(value)}\\fR" if value else names
-    yield _text(option.help or "")
+    yield _text(meaning(option))
 
 
 def _listed(title: str, rows: Sequence[tuple[str, str]]) -> list[str]:

@@ -65,6 +65,10 @@ class Command(click.Command):
 
     def read(self, argv: Sequence[str], path: str) -> dict[str, Any]:
         """The values by parameter name. Raises UsageError in pflag's words; path: `compose-lite up`, for the message."""
+        return self.read_given(argv, path)[0]
+
+    def read_given(self, argv: Sequence[str], path: str) -> tuple[dict[str, Any], set[str]]:
+        """`read`, and the names of the parameters that the words give: what they do not may have another source than its default."""
         try:
             words = list(argv)
             context = self.make_context(path, self._rewritten(words), resilient_parsing=False)
@@ -80,7 +84,8 @@ class Command(click.Command):
             raise UsageError("argument-missing", f'"{path}" {says}', remedy=f"See '{path} --help'.") from None
         except click.UsageError as error:
             raise UsageError("usage", error.format_message(), remedy=f"See '{path} --help'.") from None
-        return dict(context.params)
+        given = {name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
+        return dict(context.params), given
 
     def _rewritten(self, argv: list[str]) -> list[str]:
         """The words in click's dialect: switches without values, optional values with one."""
@@ -136,7 +141,7 @@ class Command(click.Command):
         """The text of --help."""
         lines = [f"Usage:  {path} {self.synopsis()}".rstrip()]
         lines += ["", self.help or ""]
-        rows = [(self._spelling(p), p.help or "") for p in self.shown_options()]
+        rows = [(self._spelling(p), meaning(p)) for p in self.shown_options()]
         if rows:
             width = max(len(left) for left, _ in rows)
             lines += [
@@ -168,6 +173,15 @@ def kind(option: click.Option) -> str:
     if option.multiple:
         return "stringArray"
     return {"text": "string", "integer": "int"}.get(option.type.name, option.type.name)
+
+
+def meaning(option: click.Option) -> str:
+    """An option's help with its default, where it has one that says something."""
+    default = option.default
+    if not default or callable(default) or option.multiple or "default" in (option.help or "").lower():
+        return option.help or ""
+    said = "true" if default is True else f'"{default}"' if isinstance(default, str) else str(default)
+    return f"{option.help} (default {said})"
 
 
 def metavar(argument: click.Argument) -> str:

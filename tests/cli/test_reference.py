@@ -15,6 +15,8 @@ COMMANDS = [row[0] for row in RECORDED if len(row) == 1]
 FLAGS = [tuple(row) for row in RECORDED if len(row) == 5]
 
 MISSING_COMMANDS = {"bridge": "a converter for other platforms, refused by name"}
+WORDS = {"to_stdout", "the_path_of_the,_first_specified,_Compose_file"}
+"""Defaults that the reference's help describes in words: there is no such value."""
 EXCEPTIONS = {
     ("build", "ssh"): "multiple True",  # Docker Compose takes it more than once too
     ("exec", "no-tty"): "default None",  # whether stdin is a terminal decides, which is what its help says in other words
@@ -50,7 +52,9 @@ def difference(command: str, name: str, short: str, kind: str, default: str) -> 
         return f"type {found.type}"
     if kind == "-" and (default == "true") != bool(found.default):
         return f"default {found.default}"
-    if kind == "int" and default != "-" and str(found.default) != default:
+    if kind in ("int", "string") and default not in ("-", *WORDS) and str(found.default) != default:
+        return f"default {found.default}"
+    if kind == "string" and default == "-" and found.default and not isinstance(found, Optional):
         return f"default {found.default}"
     return ""
 

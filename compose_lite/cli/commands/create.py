@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.pflag import Command, arguments, flag, option, options
+from compose_lite.cli.pflag import Command, arguments
 from compose_lite.cli.progress import progress
+from compose_lite.cli.upoptions import MAKING, WISHES
 from compose_lite.cli.upping import Upping, parse_scale
 from compose_lite.errors import UsageError
 
@@ -16,15 +17,8 @@ COMMAND = Command(
     "Creates containers for a service",
     (
         arguments("services"),
-        flag("--build", help="Build images before starting containers"),
-        flag("--force-recreate", help="Recreate containers even if their configuration and image haven't changed"),
-        flag("--no-build", help="Don't build an image, even if it's policy"),
-        flag("--no-recreate", help="If containers already exist, don't recreate them"),
-        option("--pull", default="", help='Pull image before running ("always"|"missing"|"never"|"build")'),
-        flag("--quiet-pull", help="Pull without printing progress information"),
-        flag("--remove-orphans", help="Remove containers for services not defined in the Compose file"),
-        options("--scale", help="Scale SERVICE to NUM instances"),
-        flag("-y", "--yes", help='Assume "yes" as answer to all prompts'),
+        *WISHES,
+        *MAKING,
     ),
 )
 

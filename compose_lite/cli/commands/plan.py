@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.pflag import Command, arguments, flag, option, options
+from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import Quiet
+from compose_lite.cli.upoptions import DEEPER, WISHES
 from compose_lite.cli.upping import Upping, parse_scale
 from compose_lite.errors import UsageError, nearest
 from compose_lite.project import planview
@@ -18,17 +19,10 @@ COMMAND = Command(
     "Show what up would change, key by key",
     (
         arguments("services"),
-        flag("--always-recreate-deps", help="Recreate dependent containers"),
-        flag("--build", help="Build images before starting containers"),
+        *WISHES,
+        *DEEPER,
         flag("--detailed-exitcode", help="End with 0 when there is nothing to do, with 2 when there are changes"),
-        flag("--force-recreate", help="Recreate containers even if their configuration and image haven't changed"),
         option("--format", default="text", help="Format output (text or json)"),
-        flag("--no-deps", help="Don't look at linked services"),
-        flag("--no-recreate", help="If containers already exist, don't recreate them"),
-        option("--pull", default="", help='Pull image before running ("always"|"missing"|"never"|"build")'),
-        flag("--remove-orphans", help="Remove containers for services not defined in the Compose file"),
-        flag("-V", "--renew-anon-volumes", help="Recreate anonymous volumes instead of retrieving data from the previous containers"),
-        options("--scale", help="Scale SERVICE to NUM instances"),
     ),
 )
 CHANGES = 2

@@ -51,7 +51,7 @@ COMMAND = Command(
         flag("-T", "--no-TTY", "--no-tty", default=None, help="Disable pseudo-TTY allocation (default: auto-detected)"),
         flag("--no-deps", help="Don't start linked services"),
         options("-p", "--publish", help="Publish a container's port(s) to the host"),
-        option("--pull", default="", help='Pull image before running ("always"|"missing"|"never")'),
+        option("--pull", default="policy", help='Pull image before running ("always"|"missing"|"never")'),
         flag("-q", "--quiet", help="Don't print anything to STDOUT but the command's output"),
         flag("--quiet-build", help="Suppress progress output from the build process"),
         flag("--quiet-pull", help="Pull without printing progress information"),

@@ -13,6 +13,7 @@ from compose_lite.cli.logview import LogView
 from compose_lite.cli.pflag import Command, arguments, flag, option, optional, options
 from compose_lite.cli.progress import progress
 from compose_lite.cli.timed import FORMS
+from compose_lite.cli.upoptions import DEEPER, MAKING, WISHES
 from compose_lite.cli.upping import Upping, parse_scale
 from compose_lite.cli.watching import Watching
 from compose_lite.errors import Error, UsageError, first_error, nearest
@@ -22,20 +23,12 @@ COMMAND = Command(
     "Create and start containers",
     (
         arguments("services"),
+        *WISHES,
+        *MAKING,
+        *DEEPER,
         flag("-d", "--detach", help="Detached mode: run containers in the background"),
-        flag("--build", help="Build images before starting containers"),
-        flag("--no-build", help="Don't build an image, even if it's policy"),
-        option("--pull", default="", help='Pull image before running ("always"|"missing"|"never"|"build")'),
-        flag("--quiet-pull", help="Pull without printing progress information"),
         flag("--quiet-build", help="Suppress the build output"),
-        options("--scale", help="Scale SERVICE to NUM instances"),
-        flag("--force-recreate", help="Recreate containers even if their configuration and image haven't changed"),
-        flag("--no-recreate", help="If containers already exist, don't recreate them"),
-        flag("--always-recreate-deps", help="Recreate dependent containers"),
-        flag("-V", "--renew-anon-volumes", help="Recreate anonymous volumes instead of retrieving data from the previous containers"),
-        flag("--no-deps", help="Don't start linked services"),
         flag("--no-start", help="Don't start the services after creating them"),
-        flag("--remove-orphans", help="Remove containers for services not defined in the Compose file"),
         option("-t", "--timeout", type=int, help="Shutdown timeout in seconds when attached or when containers are already running"),
         flag("--wait", help="Wait for services to be running|healthy. Implies detached mode"),
         option("--wait-timeout", type=int, help="Maximum duration in seconds to wait for the project to be running|healthy"),
@@ -49,7 +42,6 @@ COMMAND = Command(
         flag("--no-log-prefix", help="Don't print prefix in logs"),
         flag("--timestamps", help="Show timestamps"),
         optional("--timing", implied="text", help="Show where the time went, phase by phase (text, json or svg)"),
-        flag("-y", "--yes", help='Assume "yes" as answer to all prompts'),
         flag("--menu", help="Enable interactive shortcuts when running attached"),
         flag("-w", "--watch", help="Watch source code and rebuild/refresh containers when files are updated"),
     ),

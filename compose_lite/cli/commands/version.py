@@ -12,7 +12,7 @@ from compose_lite.errors import UsageError
 COMMAND = Command(
     "version",
     "Show the version information",
-    (option("-f", "--format", help="Format the output (pretty, json)", default="pretty"), flag("--short", help="Show only the version")),
+    (option("-f", "--format", help="Format the output (pretty, json)", default=""), flag("--short", help="Show only the version")),
 )
 
 
