@@ -163,14 +163,15 @@ class Context:
         import anyio
 
         path = str(self.folders.engine_socket)
-        started = -40
+        started, refused = -40, 0
         for attempt in range(600):
             try:
                 async with await anyio.connect_unix(path):
                     return
-            except OSError:
-                # one that goes idle this moment takes its socket along: then again
-                if (attempt - started >= 40 and not os.path.exists(path)) or attempt == 100:
+            except OSError as error:
+                # one that goes idle this moment takes its socket along: then again; a killed one leaves it, and nobody listens there
+                refused = refused + 1 if isinstance(error, ConnectionRefusedError) else 0
+                if attempt - started >= 40 and (refused > 4 or not os.path.exists(path)):
                     started = attempt
                     from compose_lite import starting
 

@@ -200,13 +200,13 @@ class Execs:
             if len(output) < 4096:
                 output.extend(data)
 
-        readers = [asyncio.ensure_future(pump_out(fd, keep)) for fd in (pipes.stdout, pipes.stderr)]
+        outputs = (pipes.stdout, pipes.stderr)
+        readers = [asyncio.ensure_future(pump_out(fd, keep)) for fd in outputs]
         try:
             async with asyncio.timeout(check.timeout):
                 await one.ended.wait()
-            with contextlib.suppress(TimeoutError):  # a child of the check may hold the pipe
-                async with asyncio.timeout(0.1):
-                    await asyncio.gather(*readers)
+            for fd in outputs:  # not to the end of file, which comes late when a child of the check holds the pipe
+                read_out(fd, keep)
             return one.exit_code or 0, bytes(output)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
@@ -276,6 +276,15 @@ async def pump_out(fd: int, put: Callable[[bytes], Any]) -> None:
         done = put(data)
         if done is not None:
             await done
+
+
+def read_out(fd: int, put: Callable[[bytes], Any], most: int = 1 << 20) -> None:
+    """What is in the descriptor now."""
+    os.set_blocking(fd, False)
+    with contextlib.suppress(OSError):
+        while most > 0 and (data := os.read(fd, 1 << 16)):
+            put(data)
+            most -= len(data)
 
 
 async def write_all(fd: int, data: bytes) -> None:

@@ -56,6 +56,7 @@ class Forwarder:
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
+        control.setblocking(False)
         self.engines: set[socket.socket] = set()
         self.ports: dict[str, Port] = {}
         self.poll = select.epoll()
@@ -97,7 +98,10 @@ class Forwarder:
     # the engine's side
 
     def _accept_engine(self, _events: int) -> None:
-        engine, _ = self.control.accept()
+        try:
+            engine, _ = self.control.accept()
+        except OSError:
+            return  # gone again
         self.engines.add(engine)
         self._watch(engine, select.EPOLLIN, lambda _e: self._serve_engine(engine))
 

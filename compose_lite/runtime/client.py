@@ -386,8 +386,11 @@ class Runtime:
         known.pid, known.start_time, known.monitor_pid, known.monitor_start_time = pid, start_time, monitor_pid, monitor_start_time
         if known.early:
             self._loop.call_soon(self._tell, known.early)
-        with contextlib.suppress(ProcessLookupError):
+        try:
             known.pidfd = pidfd.open_same(pid, start_time)
+        except ProcessLookupError:  # it has ended already
+            self._loop.call_later(_NOTICE_SECONDS, self._check_end, id, known)
+        else:
             self._loop.add_reader(known.pidfd, self._saw_end, id, known)
 
     # The end that nobody reports, as both monitor and zygote were killed

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
 
 from compose_lite.engine import health
+from compose_lite.engine.execs import read_out
 from compose_lite.engine.health import HEALTHY, STARTING, UNHEALTHY, Check
 
 
@@ -99,3 +101,16 @@ def test_a_check_that_succeeds_early_is_noticed_early_and_failures_wait_for_dock
         return told
 
     assert asyncio.run(scenario()) == [HEALTHY]
+
+
+def test_what_an_ended_probe_has_said_is_there_though_a_child_of_it_holds_the_pipe() -> None:
+    """Its end used to be noticed a tenth of a second later then, and when the process that started it was slow to end."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"said")
+        said: list[bytes] = []
+        read_out(reading, said.append)
+        assert said == [b"said"]
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -117,3 +117,22 @@ def test_the_end_of_an_earlier_process_is_not_this_ones(tmp_path: Path) -> None:
             runtime.close()
 
     asyncio.run(scenario())
+
+
+def test_a_process_that_is_gone_before_it_is_looked_at_ends_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its watchers were killed with it: nobody would tell, and a stop would wait for ever."""
+    monkeypatch.setattr("compose_lite.runtime.client._NOTICE_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        heard: asyncio.Queue[ExitNotice] = asyncio.Queue()
+        with theirs:
+            runtime = Runtime(ours, tmp_path / "exits.sock")
+            runtime.on_exit = heard.put_nowait
+            runtime._known["c"] = _Known(tmp_path)
+            runtime._learn("c", os.getpid(), 1, 1, 1)  # another process of that number
+            notice = await asyncio.wait_for(heard.get(), 10)
+            assert (notice.id, notice.status, notice.seen) == ("c", 255, False)
+            runtime.close()
+
+    asyncio.run(scenario())

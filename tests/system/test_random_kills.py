@@ -123,7 +123,7 @@ def one_round(engine: Engine, dice: random.Random) -> str:
             except ProcessLookupError:
                 pass
     try:
-        out, err = process.communicate(timeout=40)
+        out, err = process.communicate(timeout=120)
     except subprocess.TimeoutExpired:
         process.kill()
         raise AssertionError(f"it hangs: {says}") from None
