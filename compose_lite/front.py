@@ -152,7 +152,7 @@ def serve_through(connection: "socket.socket", argv: "Sequence[str]") -> "int | 
         "argv": list(argv),
         "prog": sys.argv[0],
         "cwd": working_folder(),
-        "env": dict(posix.environ),
+        "env": callers_environ(),
         "umask": current_umask(),
         "rlimits": limits(),
         "mnt": posix.readlink("/proc/self/ns/mnt"),
@@ -252,4 +252,18 @@ def in_process(argv: "Sequence[str]") -> int:
 
 
 def posix_environ() -> "dict[str, str]":
-    return {k.decode("utf-8", "surrogateescape"): v.decode("utf-8", "surrogateescape") for k, v in posix.environ.items()}
+    return {k.decode("utf-8", "surrogateescape"): v.decode("utf-8", "surrogateescape") for k, v in callers_environ().items()}
+
+
+def callers_environ() -> "dict[bytes, bytes]":
+    """The environment as it was given: in the C locale Python sets LC_CTYPE for itself (PEP 538), which no container is to inherit."""
+    found = dict(posix.environ)
+    if found.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8"):
+        given = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
+        raw = b""
+        while part := posix.read(given, 1 << 16):
+            raw += part
+        posix.close(given)
+        if b"LC_CTYPE" not in [entry.partition(b"=")[0] for entry in raw.split(b"\0")]:
+            del found[b"LC_CTYPE"]
+    return found

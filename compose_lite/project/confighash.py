@@ -12,7 +12,7 @@ from typing import Any
 
 from compose_lite.spec.models.resources import Network, Volume
 from compose_lite.spec.models.service import Service, changed
-from compose_lite.spec.render import plain_value
+from compose_lite.spec.render import escaped_json, plain_value
 
 NOBODY: Mapping[str, str] = {}
 NOT_COUNTED = ("build", "pull_policy", "scale", "depends_on", "profiles")
@@ -63,7 +63,5 @@ def volume_hash(volume: Volume) -> str:
 
 def _digest(value: Any) -> str:
     """Of the text that Go's encoding/json writes: attributes in the models' order, which is that of Docker Compose's."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    for char in "<>&\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
+    text = escaped_json(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

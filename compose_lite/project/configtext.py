@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from compose_lite.errors import SpecError, UsageError, nearest
 from compose_lite.project.confighash import service_hash
@@ -13,7 +13,7 @@ from compose_lite.spec.interpolate import Variable, variables
 from compose_lite.spec.load import Loaded, LoadOptions, load, load_model
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import Service
-from compose_lite.spec.render import as_text, ordinary, render
+from compose_lite.spec.render import as_text, ordinary, render, sorted_keys
 
 LISTINGS = ("services", "volumes", "networks", "models", "hash", "profiles", "images", "variables", "environment")
 """Flags of which the first one given, in this order, decides what is printed."""
@@ -47,7 +47,7 @@ def config_text(options: LoadOptions, wish: ConfigWish) -> ConfigText:
     if not options.interpolate:
         model = load_model(options)
         check_format(format)
-        return ConfigText(as_text(in_order(ordinary(model.tree)), format), model.warnings)
+        return ConfigText(as_text(sorted_keys(ordinary(model.tree), format == "json"), format), model.warnings)
     loaded = checked(options)
     check_format(format)
     return ConfigText(render(loaded.project, format), loaded.warnings)
@@ -59,13 +59,6 @@ def checked(options: LoadOptions) -> Loaded:
     if options.consistency:
         check_container_names(loaded.project)
     return loaded
-
-
-def in_order(value: Any) -> Any:
-    """Keys of mappings by name, at every depth, as the typed project is printed too."""
-    if isinstance(value, dict):
-        return {key: in_order(value[key]) for key in sorted(value)}
-    return [in_order(item) for item in value] if isinstance(value, list) else value
 
 
 def check_format(format: str) -> None:
@@ -131,17 +124,25 @@ def _images(options: LoadOptions, _: ConfigWish) -> ConfigText:
 
 def _variables(options: LoadOptions, wish: ConfigWish) -> ConfigText:
     model = load_model(replace(options, interpolate=False))
-    found = {variable.name: variable for variable in variables(model.tree)}
-    rows = [found[name] for name in sorted(found)]
+    rows = _rows(variables(model.tree))
     if wish.format == "yaml":
         lower = {v.name: {"name": v.name, "defaultvalue": v.default, "presencevalue": v.alternate, "required": v.required} for v in rows}
-        return ConfigText(as_text(lower, "yaml"), model.warnings)
+        return ConfigText(as_text(lower, "yaml").replace("\n  ", "\n    "), model.warnings)
     if wish.format == "json":
         named = {v.name: {"Name": v.name, "DefaultValue": v.default, "PresenceValue": v.alternate, "Required": v.required} for v in rows}
-        return ConfigText(as_text(named, "json"), model.warnings)
+        return ConfigText(json.dumps(named, indent=4, ensure_ascii=False) + "\n", model.warnings)
     if wish.format not in ("", "table"):
         raise UsageError("format", f'format value "{wish.format}" could not be parsed: parsing failed', remedy="Say table, yaml or json.")
     return ConfigText(_table(rows), model.warnings)
+
+
+def _rows(mentioned: Iterable[Variable]) -> list[Variable]:
+    """A row a name: a variable that is mentioned in several ways has what the first says that says anything (the reference takes any)."""
+    found: dict[str, Variable] = {}
+    for one in mentioned:
+        known = found.get(one.name, one)
+        found[one.name] = Variable(one.name, known.default or one.default, known.alternate or one.alternate, known.required or one.required)
+    return [found[name] for name in sorted(found)]
 
 
 def _table(rows: list[Variable]) -> str:

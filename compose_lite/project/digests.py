@@ -13,12 +13,12 @@ import anyio
 from compose_lite import reference
 from compose_lite.api.protocol import Engine
 from compose_lite.errors import ApiError, ImageError, Place, ProjectError
-from compose_lite.project.configtext import ConfigText, check_format, checked, in_order
+from compose_lite.project.configtext import ConfigText, check_format, checked
 from compose_lite.spec.document import Path, dotted
 from compose_lite.spec.load import LoadOptions, load_model
 from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import Service, changed
-from compose_lite.spec.render import as_text, ordinary, render
+from compose_lite.spec.render import as_text, ordinary, render, sorted_keys
 
 Asked = Callable[[], Awaitable[Engine]]
 """Gives the engine; called only when a registry has to be asked."""
@@ -38,7 +38,7 @@ async def pinned_text(options: LoadOptions, format: str, *, lock: bool, engine: 
         if lock:
             only = {name: {"image": s["image"]} if s.get("image") else {} for name, s in services.items()}
             tree = {"services": only} if services else {}
-        return ConfigText(as_text(in_order(tree), format), model.warnings)
+        return ConfigText(as_text(sorted_keys(tree, format == "json"), format), model.warnings)
     loaded = checked(options)
     project = await pinned_project(loaded.project, engine)
     if lock:

@@ -165,8 +165,7 @@ def with_env_files(environ: Mapping[str, str], files: tuple[str, ...], warn: War
             raise SpecError("env-file-missing", f"couldn't find env file: {file}", place=place)
         if os.path.isdir(file):
             raise SpecError("env-file", f"{file} is a directory", place=place, remedy="Name a file in it.")
-        known = {**found, **environ}
-        found = parsed(read_text(file) or "", file, "", known.get, found, warn, place)
+        found = parsed(read_text(file) or "", file, "", environ.get, found, warn, place)
     return {**found, **environ}
 
 

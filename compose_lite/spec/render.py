@@ -7,6 +7,7 @@ JSON a service always has `command` and `entrypoint`, and `x-` keys are kept at 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from math import isfinite
 from typing import Any
@@ -18,7 +19,7 @@ from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.resources import FileObject
 from compose_lite.spec.models.service import EnvFile, Hook, InitStep, Service, ThrottleDevice, Ulimit, WeightDevice
 from compose_lite.spec.models.values import DURATION, HOSTS, MODE, SIZE, Kind, Model, go_float
-from compose_lite.spec.yamltext import yaml_text
+from compose_lite.spec.yamltext import in_yaml_order, yaml_text
 from compose_lite.units import format_duration
 
 SECTIONS = ("networks", "volumes", "secrets", "configs", "models")
@@ -31,7 +32,16 @@ def render(project: Project, format: str = "yaml") -> str:
 
 def as_text(value: Any, format: str) -> str:
     """Plain values in the format, with a line end (the reference leaves it out in JSON)."""
-    return json.dumps(_for_json(value), indent=2, ensure_ascii=False) + "\n" if format == "json" else yaml_text(value)
+    if format == "json":
+        return escaped_json(json.dumps(_for_json(value), indent=2, ensure_ascii=False)) + "\n"
+    return yaml_text(value)
+
+
+def escaped_json(text: str) -> str:
+    """What HTML or JavaScript would misread stands as \\u....; it is in strings only."""
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
 
 
 def _for_json(value: Any) -> Any:
@@ -42,28 +52,43 @@ def _for_json(value: Any) -> Any:
         return [_for_json(item) for item in value]
     if isinstance(value, Timestamp):
         return f"{value}T00:00:00Z" if len(value) <= 10 else str(value)
-    return go_float(value) if isinstance(value, float) and not isfinite(value) else value
+    if isinstance(value, float):
+        return go_float(value) if not isfinite(value) else int(value) if value.is_integer() and abs(value) < 1e21 else value
+    return value
 
 
 def plain(project: Project, format: str = "yaml") -> dict[str, Any]:
     """The whole project as dicts, lists and scalars."""
     as_json = format == "json"
     found: dict[str, Any] = {"name": project.name} if project.name or as_json else {}
-    found["services"] = {name: plain_service(project.services[name], format) for name in sorted(project.services)}
+    found["services"] = {name: plain_service(project.services[name], format) for name in in_order(project.services, as_json)}
     for section in SECTIONS:
         if as_json and section == "models":
             continue
         resources = getattr(project, section)
         if resources:
-            found[section] = {key: plain_value(resources[key], as_json) for key in sorted(resources)}
-    return {**found, **ordinary(project.extensions)}
+            found[section] = {key: plain_value(resources[key], as_json) for key in in_order(resources, as_json)}
+    found |= sorted_keys(ordinary(project.extensions), as_json)
+    return {key: found[key] for key in sorted(found)} if as_json else found
+
+
+def in_order(keys: Iterable[str], as_json: bool) -> list[str]:
+    """Keys of a mapping that is the user's, as the reference sorts them in each format."""
+    return sorted(keys) if as_json else in_yaml_order(keys)
+
+
+def sorted_keys(value: Any, as_json: bool) -> Any:
+    """Mappings by key, at every depth."""
+    if isinstance(value, dict):
+        return {key: sorted_keys(value[key], as_json) for key in in_order(value, as_json)}
+    return [sorted_keys(item, as_json) for item in value] if isinstance(value, list) else value
 
 
 def plain_service(service: Service, format: str = "json") -> dict[str, Any]:
-    """One service, attributes in alphabetical order."""
+    """One service, attributes in the reference's order, which is the model's."""
     found: dict[str, Any] = plain_value(service, format == "json")
     found.pop("name", None)
-    return dict(sorted(found.items()))
+    return found
 
 
 def plain_value(value: Any, as_json: bool) -> Any:
@@ -78,7 +103,7 @@ def plain_value(value: Any, as_json: bool) -> Any:
     if isinstance(value, Model):
         return _plain_model(value, as_json)
     if isinstance(value, dict):
-        return {key: plain_value(item, as_json) for key, item in sorted(value.items())}
+        return {key: plain_value(value[key], as_json) for key in in_order(value, as_json)}
     if isinstance(value, list):
         return [plain_value(item, as_json) for item in value]
     return value
@@ -126,7 +151,7 @@ def _plain_model(value: Model, as_json: bool) -> dict[str, Any]:
             found[name] = _written(item, written) if written else _special(name, item, as_json)
     if as_json:  # the one place where the reference forgot its keys' names
         return {key.capitalize(): item for key, item in found.items()} if isinstance(value, WeightDevice | ThrottleDevice) else found
-    return {**found, **ordinary(value.extensions)}
+    return {**found, **sorted_keys(ordinary(value.extensions), as_json)} if value.extensions else found
 
 
 def _special(name: str, item: Any, as_json: bool) -> Any:

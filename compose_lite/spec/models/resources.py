@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from compose_lite.spec.models.forms import INTEGER, OPTIONS, STRING, keyed, of
 from compose_lite.spec.models.values import Bool, Int, Model, Strings, TextMapping
@@ -16,6 +16,11 @@ class IpamPool(Model):
     gateway: str = of("", "Address of the gateway.")
     ip_range: str = of("", "Part of the subnet for containers.")
     aux_addresses: TextMapping = of(dict, "Addresses that nobody gets.", keyed("^.+$", STRING))
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """None: the reference takes its `x-...` keys and forgets them."""
+        return {}
 
 
 class Ipam(Model):
