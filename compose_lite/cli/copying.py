@@ -73,7 +73,8 @@ async def copy_in(
     try:
         status = os.stat(local) if follow else os.lstat(local)
     except OSError as error:
-        raise Error("copy-source", f"{source}: {error.strerror}") from error
+        says = f"lstat {os.path.normpath(local)}: {(error.strerror or '').lower()}"
+        raise Error("copy-source", says, remedy="Name a file or folder of this machine.") from error
     target = target_of(inside, source, folder=stat.S_ISDIR(status.st_mode), exists=found is not None, is_folder=is_folder)
 
     def write(out: IO[bytes]) -> None:

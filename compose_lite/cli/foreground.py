@@ -154,6 +154,10 @@ def shown(upping: Upping) -> list[str]:
         names = list(upping.services)
     else:
         names = upping.chosen()
+    for name in o.get("attach") or ():
+        if name not in upping.chosen():
+            says = f"cannot attach to services not included in up: {name}"
+            raise ProjectError("attach-elsewhere", says, remedy=nearest(name, upping.chosen()) or "Name it for `up` too.")
     for name in (*names, *(o.get("no_attach") or ())):
         if name not in project.all_services():
             raise ProjectError("no-such-service", f"no such service: {name}", remedy=nearest(name, project.all_services()))

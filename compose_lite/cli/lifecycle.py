@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.context import Context
 from compose_lite.cli.progress import progress
 from compose_lite.errors import ProjectError, nearest
@@ -27,6 +28,17 @@ async def chosen(context: Context, services: Sequence[str], *, all: bool, oneoff
             raise ProjectError("no-such-service", f"no such service: {service}", remedy=nearest(service, known))
     wanted = services or (project.services if project else known)
     return project, name, [c for c in found if c.service in wanted]
+
+
+async def one_of(engine: DockerEngine, project: str, service: str, index: int, *, all: bool = True) -> Seen:
+    """The service's container of that number (0: its first one; those of `run` come last). all: it need not run."""
+    found = await containers_of(engine, project, [service], oneoff=None, all=all)
+    for container in found:
+        if not index or (container.number == index and not container.oneoff):
+            return container
+    if index:
+        raise ProjectError("not-running", f'service "{service}" is not running container #{index}')
+    raise ProjectError("not-running", f'service "{service}" is not running', remedy=f"Start it: `compose-lite up -d {service}`.")
 
 
 def guard(context: Context, project: Any, containers: Sequence[Seen], *, yes: bool = False) -> None:

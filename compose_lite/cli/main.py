@@ -38,6 +38,8 @@ def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
         if values["version"]:
             context.print(f"compose-lite version v{__version__}")
             return 0
+        if rest[:1] == ["help"] and len(rest) > 1:
+            rest = [*rest[1:], "--help"]
         if values["help_"] or not rest or rest[0] == "help":
             context.out.write(overview(program))
             return 0

@@ -100,7 +100,7 @@ def at_least(names: Sequence[str], command: str, count: int = 1) -> None:
         raise UsageError("argument-missing", f"'{command}' requires at least {count} {plural}", remedy=f"See '{command} --help'.")
 
 
-def moment(text: str, now_ns: int) -> str:
+def moment(text: str, now_ns: int, what: str = "") -> str:
     """`--since` and `--until` as the API takes them: `42m` counts back from now; a date, a time or seconds stand for themselves."""
     if not text or re.fullmatch(r"\d+(\.\d+)?", text):
         return text
@@ -111,7 +111,7 @@ def moment(text: str, now_ns: int) -> str:
     try:
         return _seconds(units.parse_rfc3339(text if "T" in text and _ZONED.search(text) else _local(text)))
     except ValueError:
-        says = f"failed to parse value as time or duration: {text!r}"
+        says = (f'invalid value for "{what}": ' if what else "") + f'failed to parse value as time or duration: "{text}"'
         raise UsageError("moment", says, remedy="Say 42m or 2013-01-02T13:23:37Z.") from None
 
 

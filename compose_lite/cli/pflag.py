@@ -56,6 +56,10 @@ def arguments(name: str, *, required: bool = False, metavar: str | None = None) 
     return click.Argument([name], nargs=-1, required=required, metavar=metavar)
 
 
+_DOCKERS_WORDS = ("cp", "publish", "wait")
+"""Commands of which the reference counts arguments by docker's own helpers."""
+
+
 class Command(click.Command):
     """One command line. interspersed False: the first word that is no option ends the options (run, exec)."""
 
@@ -77,15 +81,38 @@ class Command(click.Command):
             says = f"unknown flag: {name}" if name.startswith("--") else f"unknown shorthand flag: {name[1:2]!r} in {name}"
             raise UsageError("unknown-flag", says, remedy=f"See '{path} --help'.") from None
         except click.BadOptionUsage as error:
-            raise UsageError("flag-needs-argument", f"flag needs an argument: {error.option_name}") from None
-        except click.MissingParameter as error:
-            assert error.param
-            says = f"requires at least 1 argument: {(error.param.name or '').upper()}"
-            raise UsageError("argument-missing", f'"{path}" {says}', remedy=f"See '{path} --help'.") from None
+            raise _needs_argument(error.option_name) from None
+        except click.MissingParameter:
+            raise self._number_of_arguments(words, path, "argument-missing") from None
+        except click.BadParameter as error:
+            assert isinstance(error.param, click.Option)
+            says = f'invalid argument {_quoted(error.message)} for "{spelled(error.param)}" flag'
+            raise UsageError("flag-value", f"{says}: {_parsing(error.param, error.message)}", remedy=f"See '{path} --help'.") from None
         except click.UsageError as error:
+            if error.message.startswith("Got unexpected extra argument"):
+                raise self._number_of_arguments(words, path, "usage") from None
             raise UsageError("usage", error.format_message(), remedy=f"See '{path} --help'.") from None
         given = {name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
         return dict(context.params), given
+
+    def _number_of_arguments(self, argv: Sequence[str], path: str, code: str) -> UsageError:
+        """Too few or too many of them, in cobra's words or those of docker."""
+        own = [p for p in self.params if isinstance(p, click.Argument)]
+        least, most = sum(a.required for a in own), len(own)
+        any_number = [*(p for p in self.params if isinstance(p, click.Option)), arguments("given")]
+        given = Command("", "", any_number, interspersed=self.allow_interspersed_args).read(argv, path)["given"]
+        if not own:
+            says = f'unknown command "{given[0]}" for "{path}"'
+        elif self.name in _DOCKERS_WORDS:
+            at_least = "at least " if any(a.nargs == -1 for a in own) else ""
+            says = f"'{path}' requires {at_least}{least} argument{'s' if least > 1 else ''}"
+        elif least < most and all(a.nargs != -1 for a in own):
+            says = f"accepts between {least} and {most} arg(s), received {len(given)}"
+        elif len(given) < least:
+            says = f"requires at least {least} arg(s), only received {len(given)}"
+        else:
+            says = f"accepts {most} arg(s), received {len(given)}"
+        return UsageError(code, says, remedy=f"Usage: {path} {self.synopsis()}")
 
     def _rewritten(self, argv: list[str]) -> list[str]:
         """The words in click's dialect: switches without values, optional values with one."""
@@ -106,14 +133,14 @@ class Command(click.Command):
             found = by_name.get(name)
             if isinstance(found, Flag) and equals:
                 if value not in _TRUE | _FALSE:
-                    says = f'invalid argument "{value}" for "{name}" flag: strconv.ParseBool: parsing "{value}": invalid syntax'
+                    says = f'invalid argument "{value}" for "{spelled(found)}" flag: strconv.ParseBool: parsing "{value}": invalid syntax'
                     raise UsageError("flag-value", says)
                 made.append(name if value in _TRUE else found.secondary_opts[0])
             elif isinstance(found, Optional):
                 made.append(word if equals else f"{name}={found.implied}")
             elif found is not None and not isinstance(found, Flag) and not equals:
                 if at >= len(argv):
-                    raise UsageError("flag-needs-argument", f"flag needs an argument: {name}")
+                    raise _needs_argument(name)
                 made += [f"{name}={argv[at]}"] if name.startswith("--") else [name, argv[at]]
                 at += 1
             elif found is not None and equals and not name.startswith("--"):
@@ -164,6 +191,26 @@ class Command(click.Command):
         short = next((o for o in parameter.opts if not o.startswith("--")), None)
         long = next((o for o in parameter.opts if o.startswith("--")), "")
         return f"{short + ', ' if short else '    '}{long} {kind(parameter)}".rstrip()
+
+
+def _needs_argument(name: str) -> UsageError:
+    """name: as it stands on the line, `--tail` or `-n`."""
+    return UsageError("flag-needs-argument", f"flag needs an argument: {name if name.startswith('--') else f'{name[1]!r} in {name}'}")
+
+
+def _parsing(option: click.Option, value: str) -> str:
+    """Why Go's strconv would not read the value."""
+    return f"strconv.{'ParseInt' if option.type is click.INT else 'ParseFloat'}: parsing {_quoted(value)}: invalid syntax"
+
+
+def _quoted(message: str) -> str:
+    """The value that click's message names, in Go's quotes."""
+    return '"' + message.split(" is not a valid")[0].strip("'") + '"'
+
+
+def spelled(option: click.Option) -> str:
+    """An option's names in messages: `-t, --timeout`."""
+    return ", ".join(sorted(option.opts, key=len))
 
 
 def kind(option: click.Option) -> str:

@@ -14,7 +14,7 @@ from compose_lite import __version__
 
 NAME, STANDALONE, PLUGIN = "compose-lite", "docker-compose", "docker compose"
 METADATA = "docker-cli-plugin-metadata"
-_COMMAND = re.compile(r"""(^ *|[`'"(])compose-lite(?= )""", re.MULTILINE)  # `...`, '...', "...", (...) or a line of its own
+_COMMAND = re.compile(r"""(^ *(?:try: )?|[`'"(])compose-lite(?= )""", re.MULTILINE)  # `...`, '...', "...", (...) or a line of its own
 
 
 def called(argv0: str) -> str:

@@ -37,6 +37,11 @@ class Plain:
             self.out.write(f"{self.prefix} {f'{kind} {name}'.rstrip()}  {f'{status} {detail}'.rstrip()}\n")
             self.out.flush()
 
+    def deed(self, name: str, what: str, status: str, *, done: bool = False) -> None:
+        """Something done once with a container: `web-1 copy web-1:/x to . Copying`."""
+        self.out.write(f"{self.prefix} {name} {what} {status}\n")
+        self.out.flush()
+
     def waiting(self, kind: str, name: str, on: str, probe: int = 0) -> None:
         """A line where something else is waited for than before; that one more probe said the same is none."""
         if self._last.get(f"waiting {name}") != on:
@@ -71,6 +76,9 @@ class Json(Plain):
         row |= {"id": f"{kind} {name}".rstrip(), "status": status, **({"text": detail} if detail else {})}
         self._line({**row, **({"error": True} if failed else {})})
 
+    def deed(self, name: str, what: str, status: str, *, done: bool = False) -> None:
+        self._line({**({"dry-run": True} if self.prefix else {}), "id": name, "text": what, "status": status})
+
     def output(self, name: str, text: str) -> None:
         for line in text.splitlines():
             self._line({"id": name, "text": line})
@@ -88,6 +96,9 @@ class Json(Plain):
 
 class Quiet(Plain):
     """Only warnings."""
+
+    def deed(self, name: str, what: str, status: str, *, done: bool = False) -> None:
+        pass
 
     def waiting(self, kind: str, name: str, on: str, probe: int = 0) -> None:
         pass
@@ -145,6 +156,9 @@ class Live(Plain):
         if self._block and not self._block.busy and not any(r.status == "Building" for r in self._rows.values()):
             self._leave_block()
         self._draw()
+
+    def deed(self, name: str, what: str, status: str, *, done: bool = False) -> None:
+        self.event(name, what, status, done=done)
 
     def waiting(self, kind: str, name: str, on: str, probe: int = 0) -> None:
         if self._over:

@@ -76,7 +76,7 @@ def filters(words: Sequence[str], known: Sequence[str] = ()) -> dict[str, list[s
             raise UsageError("filter", f'invalid argument "{word}" for "-f, --filter" flag: invalid filter: a filter is name=value')
         name = name.strip().lower()
         if known and name not in known:
-            raise UsageError("filter", f"unknown filter {name!r}", remedy=nearest(name, known) or f"Known are {', '.join(known)}.")
+            raise UsageError("filter", f"invalid filter '{name}'", remedy=nearest(name, known) or f"Known are {', '.join(known)}.")
         made.setdefault(name, []).append(value.strip())
     return made
 

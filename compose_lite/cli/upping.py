@@ -42,7 +42,7 @@ def parse_scale(entries: Sequence[str], project: Project) -> dict[str, int]:
     for entry in entries:
         name, equals, count = entry.partition("=")
         if not equals or not count.isdigit():
-            raise UsageError("scale", f"invalid --scale option {entry!r}. Should be SERVICE=NUM")
+            raise UsageError("scale", f'invalid --scale option "{entry}". Should be SERVICE=NUM')
         if name not in project.services:
             raise ProjectError("no-such-service", f"no such service: {name}", remedy=nearest(name, project.services))
         made[name] = int(count)
@@ -139,7 +139,7 @@ class Upping:
             services=self.services,
             scale=self.scale,
             images=images,
-            force_recreate=bool(o.get("force_recreate")),
+            force_recreate=bool(o.get("force_recreate") or o.get("renew_anon_volumes")),
             no_recreate=bool(o.get("no_recreate")),
             always_recreate_deps=bool(o.get("always_recreate_deps")),
             no_deps=bool(o.get("no_deps")),

@@ -57,7 +57,6 @@ class Converging:
     images: Mapping[str, str] = field(default_factory=dict)
     timeout: int | None = None
     renew_volumes: bool = False
-    quiet_keep: bool = False
     before_start: Callable[[str, str], Awaitable[None]] | None = None  # (service, container id): attach to what starts
     ids: dict[str, str] = field(default_factory=dict)  # container name -> id
     started: set[str] = field(default_factory=set)
@@ -139,7 +138,8 @@ class Converging:
             case Rollout():
                 await Rolling(self, step).run()
             case Keep(_, name):
-                if not self.quiet_keep:
+                seen = next((c for c in self.snapshot.containers if c.name == name), None)
+                if seen is None or seen.running:
                     self.report.event("Container", name, "Running", done=True)
 
     def _forget(self, id: str) -> None:
@@ -270,6 +270,9 @@ class Converging:
     async def _await_one(self, step: AwaitCondition, name: str) -> None:
         self.report.event("Container", name, "Waiting")
         id = self.ids.get(name, name)
+        if self._healthy_before(id, name) and step.condition == "service_healthy":
+            self.report.event("Container", name, "Healthy", done=True)
+            return
         if step.condition == "service_completed_successfully":
             try:
                 await ended_well(self.engine, self.report, id, name, step.needed)
@@ -284,6 +287,11 @@ class Converging:
             self.report.event("Container", name, "Error", failed=True)
             raise
         self.report.event("Container", name, "Healthy", done=True)
+
+    def _healthy_before(self, id: str, name: str) -> bool:
+        """It was found healthy, and nothing was done with it since: nobody needs to be asked."""
+        seen = next((c for c in self.snapshot.containers if c.name == name), None)
+        return seen is not None and seen.id == id and seen.running and seen.health == "healthy" and id not in self.started
 
     @staticmethod
     async def ignoring_missing(call: Awaitable[object]) -> None:

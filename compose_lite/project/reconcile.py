@@ -412,16 +412,15 @@ def _starts(
                 stop = plan.add(StopContainer(id_, container_name_, name, because), [*_flat(created, restarted), *replacing])
                 pending.append((container_name_, id_, False))
                 waits.append(stop)
-        if pending or rolling:
-            for other, dependency in needs(service).items():
-                if other not in instances:
-                    continue
-                names = tuple(n for n, _, _ in instances[other])
-                if dependency.condition == "service_started":
-                    waits += started.get(other, [])
-                else:
-                    step = AwaitCondition(name, other, dependency.condition, dependency.required, names)
-                    waits.append(plan.add(step, [*barrier, *started.get(other, [])]))
+        for other, dependency in needs(service).items():
+            if other not in instances:
+                continue
+            names = tuple(n for n, _, _ in instances[other])
+            if dependency.condition == "service_started":
+                waits += started.get(other, [])
+            else:  # asked of services that run already too: a project is up when its conditions hold
+                step = AwaitCondition(name, other, dependency.condition, dependency.required, names)
+                waits.append(plan.add(step, [*barrier, *started.get(other, [])]))
         if pending and len(pending) == len(instances[name]) and any(not step.per_replica for step in service.pre_start):
             waits.append(plan.add(PreStart(name, pending[0][0], pending[0][1]), [*barrier, *waits]))
         started[name] = [plan.add(StartContainer(name, n, i), [*barrier, *waits]) for n, i, _ in pending]

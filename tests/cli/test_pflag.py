@@ -1,5 +1,8 @@
 """pflag's rules."""
 
+import re
+
+import click
 import pytest
 
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, optional, options
@@ -10,6 +13,7 @@ PARTS = (
     flag("-q", "--quiet"),
     option("-n", "--name"),
     options("-e", "--env"),
+    option("-t", "--timeout", type=int),
     optional("--pull", implied="always"),
 )
 UP = Command("up", "", (*PARTS, arguments("services")))
@@ -52,24 +56,55 @@ def test_words_after_the_first_are_the_containers() -> None:
         (["--nope"], 1, "unknown flag: --nope"),
         (["-x"], 1, "unknown shorthand flag: 'x' in -x"),
         (["--name"], 1, "flag needs an argument: --name"),
-        (["--detach=maybe"], 1, "invalid argument"),
+        (["-n"], 1, "flag needs an argument: 'n' in -n"),
+        (["--detach=maybe"], 1, 'invalid argument "maybe" for "-d, --detach" flag: strconv.ParseBool: parsing "maybe": invalid syntax'),
+        (["-t", "x"], 1, 'invalid argument "x" for "-t, --timeout" flag: strconv.ParseInt: parsing "x": invalid syntax'),
         (["--det"], 1, "unknown flag: --det"),
     ],
 )
 def test_refused(words: list[str], status: int, says: str) -> None:
-    with pytest.raises(UsageError, match=says) as caught:
+    with pytest.raises(UsageError, match=re.escape(says)) as caught:
         UP.read(words, "compose-lite up")
     assert caught.value.status == status
 
 
-def test_a_missing_argument() -> None:
-    with pytest.raises(UsageError, match="requires at least 1 argument"):
-        RUN.read([], "compose-lite run")
+@pytest.mark.parametrize(
+    ("parts", "words", "says"),
+    [
+        ((argument("image"), arguments("command")), [], "requires at least 1 arg(s), only received 0. Usage: x up IMAGE [COMMAND...]"),
+        ((argument("image"), arguments("command", required=True)), ["-q", "a"], "requires at least 2 arg(s), only received 1"),
+        ((argument("a"), argument("b", required=False)), ["1", "2", "3"], "accepts between 1 and 2 arg(s), received 3"),
+        ((argument("a"),), ["1", "2"], "accepts 1 arg(s), received 2"),
+        ((), ["web"], 'unknown command "web" for "x up"'),
+    ],
+)
+def test_a_wrong_number_of_arguments(parts: tuple[click.Argument, ...], words: list[str], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Command("up", "", (*([flag("-q", "--quiet")] if "-q" in words else ()), *parts)).read(words, "x up")
+    assert str(caught.value).startswith(says)
 
 
-def test_a_switch_that_is_on_can_be_turned_off() -> None:
-    command = Command("x", "", (flag("-o", "--orphans", default=True), flag("--tty", default=None), flag("-q", "--quiet")))
-    assert command.read([], "x") == {"orphans": True, "tty": None, "quiet": False}
-    assert command.read(["--orphans=false", "--tty=0", "--quiet=true"], "x") == {"orphans": False, "tty": False, "quiet": True}
-    assert command.read(["-o=false", "--orphans"], "x")["orphans"] is True
-    assert "off:" not in command.usage("x")
+@pytest.mark.parametrize(("name", "says"), [("cp", "'x cp' requires 2 arguments"), ("wait", "'x wait' requires at least 1 argument.")])
+def test_where_the_reference_counts_as_docker_does(name: str, says: str) -> None:
+    parts = (argument("a"), argument("b")) if name == "cp" else (arguments("services", required=True),)
+    with pytest.raises(UsageError) as caught:
+        Command(name, "", parts).read([], f"x {name}")
+    assert str(caught.value).startswith(says)
+
+
+def test_what_is_given_is_told_apart_from_defaults() -> None:
+    command = Command("x", "", (option("--ansi", default="auto"), option("-n", "--parallel", type=int, default=-1)))
+    assert command.read_given(["--ansi", "auto"], "x") == ({"ansi": "auto", "parallel": -1}, {"ansi"})
+
+
+def test_help_says_defaults_that_say_something() -> None:
+    parts = (flag("--on", help="On", default=True), flag("--off", help="Off"), option("--kind", help="Kind", default="tcp"))
+    text = Command("x", "X", (*parts, option("--n", help="N", type=int, default=0), arguments("services"))).usage("p x")
+    assert text.startswith("Usage:  p x [OPTIONS] [SERVICE...]\n")
+    lines = [line.strip() for line in text.splitlines() if line.lstrip().startswith("--")]
+    assert lines == [
+        '--kind string   Kind (default "tcp")',
+        "--n int         N",
+        "--off           Off",
+        "--on            On (default true)",
+    ]

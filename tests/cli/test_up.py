@@ -64,7 +64,7 @@ def test_whose_output_is_shown(words: str, names: list[str]) -> None:
 
 def test_attaching_to_nobody() -> None:
     upping = Upping(Context(Globals(), {}), PROJECT, Plain(io.StringIO()), (), options("--attach", "nope"))
-    with pytest.raises(ProjectError, match="no such service: nope"):
+    with pytest.raises(ProjectError, match="cannot attach to services not included in up: nope"):
         shown(upping)
 
 

@@ -322,3 +322,10 @@ def test_a_recreation_that_was_broken_off_leaves_one_container() -> None:
     alone = Snapshot((between,), after.networks, after.volumes)
     (made,) = [p.step for p in up(wanted, alone)[0].steps if isinstance(p.step, CreateContainer)]
     assert (made.name, made.replaces) == ("p-web-1", "new")
+
+
+def test_conditions_are_asked_of_what_runs_already() -> None:
+    wanted = project(changed(service("web"), depends_on={"db": Dependency(condition="service_healthy")}), service("db"))
+    plan, _ = up(wanted, up(wanted)[1])
+    assert AwaitCondition("web", "db", "service_healthy", True, ("p-db-1",)) in [p.step for p in plan.steps]
+    assert not plan.changes

@@ -5,9 +5,8 @@ from __future__ import annotations
 from compose_lite.cli import streams
 from compose_lite.cli.attaching import joined
 from compose_lite.cli.context import Context
+from compose_lite.cli.lifecycle import one_of
 from compose_lite.cli.pflag import Command, argument, flag, option
-from compose_lite.errors import ProjectError
-from compose_lite.project.observe import containers_of
 
 COMMAND = Command(
     "attach",
@@ -26,8 +25,5 @@ async def run(context: Context, service: str, detach_keys: str, index: int, no_s
     keys = streams.detach_keys(detach_keys) if detach_keys else streams.DETACH_KEYS
     _, name = context.load_or_name()
     engine = await context.engine()
-    found = [c for c in await containers_of(engine, name, [service], all=False) if not index or c.number == index]
-    if not found:
-        which = f"container #{index} of service" if index else "service"
-        raise ProjectError("not-running", f'{which} "{service}" is not running', remedy=f"Start it: `compose-lite up -d {service}`.")
-    return await joined(engine, found[0].id, stdin=not no_stdin, proxied=sig_proxy, detach=keys)
+    container = await one_of(engine, name, service, index, all=False)
+    return await joined(engine, container.id, stdin=not no_stdin, proxied=sig_proxy, detach=keys)

@@ -36,17 +36,17 @@ async def run(context: Context, source: str, target: str, all: bool, archive: bo
 
     async def into(container: Seen) -> None:
         what = f"copy {source} to {container.name}:{to_path}"
-        report.event(container.name, what, "Copying")
+        report.deed(container.name, what, "Copying")
         await copy_in(engine, container.id, source, to_path, cwd=context.cwd, follow=follow_link, archive=archive)
-        report.event(container.name, what, "Copied", done=True)
+        report.deed(container.name, what, "Copied", done=True)
 
     try:
         if from_service:
             what = f"copy {found[0].name}:{from_path} to {target}"
-            report.event(found[0].name, what, "Copying")
+            report.deed(found[0].name, what, "Copying")
             out = context.out.buffer
             await copy_out(engine, found[0].id, from_path, target, cwd=context.cwd, follow=follow_link, archive=archive, stdout=out)
-            report.event(found[0].name, what, "Copied", done=True)
+            report.deed(found[0].name, what, "Copied", done=True)
             return
         if source == "-":  # standard input can be read once
             found = found[:1]

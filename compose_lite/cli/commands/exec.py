@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from compose_lite.cli.context import Context
+from compose_lite.cli.lifecycle import one_of
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
 from compose_lite.cli.streams import talk
-from compose_lite.errors import ApiError, ProjectError
-from compose_lite.project.observe import containers_of
+from compose_lite.errors import ApiError
 
 COMMAND = Command(
     "exec",
@@ -35,14 +35,7 @@ COMMAND = Command(
 async def run(context: Context, service: str, command: Sequence[str], **o: Any) -> int:
     _, name = context.load_or_name()
     engine = await context.engine()
-    found = await containers_of(engine, name, [service], all=False)
-    if o["index"]:
-        found = [c for c in found if c.number == o["index"]]
-        if not found:
-            raise ProjectError("exec-index", f'service "{service}" is not running container #{o["index"]}')
-    if not found:
-        raise ProjectError("not-running", f'service "{service}" is not running', remedy=f"Start it: `compose-lite up -d {service}`.")
-    id = found[0].id
+    id = (await one_of(engine, name, service, o["index"], all=False)).id
     terminal = os.isatty(0) and os.isatty(1) and not o["no_tty"] and not o["detach"]
     if o["no_tty"] is False or o["tty"]:
         terminal = not o["detach"]

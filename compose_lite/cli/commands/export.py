@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 from compose_lite.cli.context import Context
+from compose_lite.cli.lifecycle import one_of
 from compose_lite.cli.pflag import Command, argument, option
+from compose_lite.cli.progress import progress
 from compose_lite.cli.streams import write_answer
-from compose_lite.errors import ProjectError, UsageError
-from compose_lite.project.observe import containers_of
+from compose_lite.errors import UsageError
 
 COMMAND = Command(
     "export",
@@ -24,10 +25,10 @@ COMMAND = Command(
 async def run(context: Context, service: str, index: int, output: str) -> None:
     _, name = context.load_or_name()
     engine = await context.engine()
-    found = [c for c in await containers_of(engine, name, [service]) if not index or c.number == index]
-    if not found:
-        raise ProjectError("no-container", f'no container found for service "{service}" of project "{name}"')
+    container = await one_of(engine, name, service, index)
     if not output and os.isatty(1):
         raise UsageError("export-terminal", "output option is required when exporting to terminal", remedy="Use -o or redirect.")
-    async with engine.export(found[0].id) as answer:
+    report = progress(context)
+    report.deed(container.name, f"export {container.name} to {output or '-'}", "Exporting")
+    async with engine.export(container.id) as answer:
         await write_answer(context, answer, output, "export-output")

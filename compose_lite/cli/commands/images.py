@@ -25,7 +25,7 @@ COMMAND = Command(
 
 async def run(context: Context, services: tuple[str, ...], format: str, quiet: bool) -> None:
     if format not in ("", "table", "json"):
-        raise UsageError("format", f'unsupported format "{format}"', remedy="Say table or json.")
+        raise UsageError("format", f'format value "{format}" could not be parsed: parsing failed', remedy="Say table or json.")
     _, name = context.load_or_name()
     engine = await context.engine()
     found = await containers_of(engine, name, services, oneoff=None)

@@ -8,6 +8,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.lifecycle import chosen, guard, on_each
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
+from compose_lite.errors import ApiError
 from compose_lite.project.observe import Seen, containers_of
 
 COMMAND = Command(
@@ -34,7 +35,13 @@ async def run(context: Context, services: Sequence[str], signal: str, remove_orp
 
     async def act(container: Seen) -> None:
         report.event("Container", container.name, "Killing")
-        await engine.kill(container.id, signal=signal)
+        try:
+            await engine.kill(container.id, signal=signal)
+        except ApiError as error:
+            if not error.http_status:
+                raise
+            report.event("Container", container.name, "Error while Killing", failed=True)
+            raise ApiError(f"cannot kill container: {container.id}: {error.says}", http_status=error.http_status) from None
         report.event("Container", container.name, "Killed", done=True)
 
     await on_each([found], act)

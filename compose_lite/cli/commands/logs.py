@@ -54,8 +54,8 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
     now = time.time_ns()
     options: dict[str, str | None] = {
         "tail": tail,
-        "since": moment(o["since"] or "", now) or None,
-        "until": moment(o["until"] or "", now) or None,
+        "since": moment(o["since"] or "", now, "since") or None,
+        "until": moment(o["until"] or "", now, "until") or None,
     }
     if not o["follow"]:
         await _show(engine, view, [(c.id, labels[c.id]) for c in found], options)

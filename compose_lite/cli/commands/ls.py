@@ -25,7 +25,7 @@ COMMAND = Command(
 
 async def run(context: Context, all: bool, filter: tuple[str, ...], format: str, quiet: bool) -> None:
     if format not in ("", "table", "json"):
-        raise UsageError("format", f'unsupported format "{format}"', remedy="Say table or json.")
+        raise UsageError("format", f'format value "{format}" could not be parsed: parsing failed', remedy="Say table or json.")
     wanted = tables.filters(filter, ("name",)).get("name", [])
     found = await (await context.engine()).containers(all=all, filters={"label": [ids.PROJECT]})
     rows = [row for row in projects(found) if not wanted or any(name in row["Name"] for name in wanted)]

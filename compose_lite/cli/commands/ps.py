@@ -47,8 +47,10 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
     statuses = list(o["status"])
     if o["filter"]:
         key, equals, value = o["filter"].partition("=")
-        if key != "status" or not equals:
-            raise UsageError("filter", f"unknown filter {key!r}", remedy="The only filter is status=STATE.")
+        if not equals:
+            raise UsageError("filter", "arguments to --filter should be in form KEY=VAL", remedy="The only filter is status=STATE.")
+        if key != "status":
+            raise UsageError("filter", f"unknown filter {key}", remedy="The only filter is status=STATE.")
         statuses.append(value)
     found = await containers_of(await context.engine(), name, oneoff=None, all=True)
     known = project.services if project else {}

@@ -42,8 +42,9 @@ async def run(context: Context, services: Sequence[str], force: bool, stop: bool
     if force:
         context.print(f"Going to remove {names}")
     else:
-        context.err.write(f"? Going to remove {names} (y/N) ")
-        context.err.flush()
+        terminal = sys.stdin.isatty()
+        context.out.write(f"? Going to remove {names} (y/N) " if terminal else f"Going to remove {names}")
+        context.out.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return
 

@@ -16,7 +16,7 @@ from compose_lite.cli.pflag import Command, argument, arguments, flag, option, o
 from compose_lite.cli.progress import Plain, progress
 from compose_lite.cli.streams import talk
 from compose_lite.cli.upping import Upping, pull_policy
-from compose_lite.errors import ApiError, ProjectError, first_error, nearest
+from compose_lite.errors import ApiError, ProjectError, UsageError, first_error, nearest
 from compose_lite.graph.services import needs
 from compose_lite.project.containerspec import Instance, create_body, injected_files
 from compose_lite.project.images import ensure_images
@@ -72,6 +72,8 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     project = context.load(profiles=(), services=(service,))
     if service not in project.services:
         raise ProjectError("no-such-service", f"no such service: {service}", remedy=nearest(service, project.services))
+    if o["service_ports"] and o["publish"]:
+        raise UsageError("flags-together", "--service-ports and --publish are incompatible")
     pull = pull_policy(o["pull"])
     engine, report = await context.engine(), progress(context, quiet=o["quiet"])
     wanted = adapted(project, project.services[service], command, o, context.environ, context.cwd)

@@ -16,7 +16,7 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], timeout: int | None) -> None:
-    project, _, found = await chosen(context, services, all=False)
+    project, _, found = await chosen(context, services, all=True)
     engine, report = await context.engine(), progress(context)
     guard(context, project, found)
     stopping = Stopping(engine, report, project, timeout)

@@ -55,8 +55,14 @@ APART = (
     ("no_recreate", "renew_anon_volumes"),
     ("attach", "attach_dependencies"),
     ("abort_on_container_failure", "abort_on_container_exit"),
+    ("no_build", "watch"),
 )
 """Flags that contradict each other."""
+TOGETHER = {
+    ("attach", "attach_dependencies"): "cannot combine --{} and --{}",
+    ("abort_on_container_failure", "abort_on_container_exit"): "--{} cannot be combined with --{}",
+}
+"""How the reference says it, where it says it in its own way."""
 ABORT = ("abort_on_container_exit", "abort_on_container_failure", "exit_code_from")
 ATTACHED = (*ABORT, "attach", "attach_dependencies", "watch")
 """Flags that make sense only while `up` shows output."""
@@ -69,12 +75,14 @@ def check_flags(o: Mapping[str, Any]) -> None:
         raise UsageError("format", f'unsupported --timing "{o["timing"]}"', remedy=nearest(o["timing"], FORMS) or "Say text, json or svg.")
     for one, other in APART:
         if o[one] and o[other]:
-            raise UsageError("flags-together", f"--{one} and --{other} are incompatible".replace("_", "-"))
+            raise UsageError(
+                "flags-together", TOGETHER.get((one, other), "--{} and --{} are incompatible").format(one, other).replace("_", "-")
+            )
     if o["detach"] and any(o[name] for name in ATTACHED):
         flags = "--abort-on-container-exit, --abort-on-container-failure, --attach, --attach-dependencies or --watch"
         raise UsageError("flags-together", f"--detach cannot be combined with {flags}")
-    if o["wait"] and any(o[name] for name in ABORT):
-        flags = "--abort-on-container-exit, --abort-on-container-failure or --exit-code-from"
+    if o["wait"] and any(o[name] for name in ATTACHED):
+        flags = "--abort-on-container-exit, --abort-on-container-failure, --attach, --attach-dependencies or --watch"
         raise UsageError("flags-together", f"--wait cannot be combined with {flags}")
 
 

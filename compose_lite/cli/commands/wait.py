@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import anyio
 
 from compose_lite.cli.context import Context
-from compose_lite.cli.lifecycle import chosen
 from compose_lite.cli.pflag import Command, arguments, flag
 from compose_lite.errors import ProjectError
-from compose_lite.project.observe import Seen
+from compose_lite.project.observe import Seen, containers_of
 
 COMMAND = Command(
     "wait",
@@ -20,10 +19,11 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], down_project: bool) -> int:
-    _, name, found = await chosen(context, services, all=False)
-    if not found:
-        raise ProjectError("no-container", f'no containers for project "{name}"')
+    _, name = context.load_or_name(services)
     engine = await context.engine()
+    found = await containers_of(engine, name, services, all=False)
+    if not found:
+        raise ProjectError("no-container", f'no containers for project "{name}"', remedy=f"None of {', '.join(services)} runs.")
     codes: list[int] = []
 
     async def one(container: Seen) -> None:
