@@ -61,6 +61,7 @@ COMMANDS: dict[str, str] = {
         "start",
         "stats",
         "stop",
+        "system",
         "top",
         "unpause",
         "up",

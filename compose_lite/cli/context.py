@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from compose_lite.api.protocol import DockerEngine
 
 
+class OutputClosed(Exception):
+    """Who read our output is gone: the command ends as by SIGPIPE."""
+
+
 @dataclass(frozen=True, slots=True)
 class Globals:
     """Options before the command."""

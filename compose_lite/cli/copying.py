@@ -18,6 +18,7 @@ from typing import IO, Any
 import anyio
 
 from compose_lite.api.protocol import Engine, path_stat
+from compose_lite.cli.streams import write_out
 from compose_lite.errors import ApiError, Error
 
 _GO_DIR, _GO_LINK = 1 << 31, 1 << 27
@@ -174,8 +175,7 @@ async def copy_out(
         if target == "-":
             assert stdout
             async for piece in answer:
-                stdout.write(piece)
-            stdout.flush()
+                write_out(stdout, piece)
             return
         local = os.path.join(cwd, target)
         folder = bool(path_stat(answer)["mode"] & _GO_DIR) or contents_only(path)
@@ -212,8 +212,8 @@ def _unpack(reader: int, where: Target, keep_owner: bool) -> None:
 
 
 def _renamed(name: str, first: str) -> list[str]:
-    """The parts of a name of the tar, its first one replaced; `..` is not among them."""
-    parts = [p for p in name.split("/") if p not in ("", ".", "..")][1:]
+    """The parts of a name of the tar, its first one (which is `.` where contents alone are asked for) replaced; `..` is not among them."""
+    parts = [p for p in [p for p in name.split("/") if p][1:] if p not in (".", "..")]
     return [first, *parts] if first else parts
 
 

@@ -166,7 +166,7 @@ def shown(upping: Upping) -> list[str]:
 
 async def stop_services(engine: DockerEngine, project: Project, names: Sequence[str], report: Plain, timeout: int | None) -> None:
     """Dependents first, each level side by side."""
-    running = await containers_of(engine, project.name, names, all=False)
+    running = await containers_of(engine, project.name, names, all=True)
     stopping = Stopping(engine, report, project, timeout, attached=True)
     for level in stop_levels(project):
         async with anyio.create_task_group() as group:

@@ -9,11 +9,12 @@ import termios
 import tty
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import anyio
 
 from compose_lite.api.client import Answer, Hijacked
-from compose_lite.cli.context import Context
+from compose_lite.cli.context import Context, OutputClosed
 from compose_lite.errors import ApiError, Error, UsageError
 
 Resize = Callable[[int, int], Awaitable[None]]
@@ -125,13 +126,21 @@ async def _follow_size(resize: Resize) -> None:
                 await resize(size.lines, size.columns)
 
 
+def write_out(out: IO[bytes], part: bytes) -> None:
+    """To stdout. BrokenPipeError would be taken for the engine's, whose connection is open around this."""
+    try:
+        out.write(part)
+        out.flush()
+    except BrokenPipeError:
+        raise OutputClosed from None
+
+
 async def write_answer(context: Context, answer: Answer, output: str, code: str) -> None:
     """An archive that the engine sends, to stdout or whole to a file. code: of the error when the file cannot be written."""
     if not output:
         context.out.flush()
         async for part in answer:
-            context.out.buffer.write(part)
-        context.out.buffer.flush()
+            write_out(context.out.buffer, part)
         return
     target = Path(context.cwd, output)
     draft = target.with_name(f".{target.name}.{os.getpid()}")

@@ -37,7 +37,7 @@ THERE = {"service": ["db", "web"], "profile": ["debug"], "container": ["shop-web
         ("logs --fol", ["--follow"]),
         ("exec ", ["db", "web"]),
         ("exec web ", []),
-        ("container st", ["start", "stop"]),
+        ("container st", ["start", "stats", "stop"]),
         ("container rm ", ["shop-web-1"]),
         ("volume rm s", ["shop_data"]),
         ("completion f", ["fish"]),

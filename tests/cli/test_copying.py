@@ -87,6 +87,13 @@ def test_contents_go_into_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_bytes() == b"1" and (tmp_path / "f").stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("name", ["", "new"])
+def test_contents_alone_as_an_engine_sends_them(name: str, tmp_path: Path) -> None:
+    content = archive(("./", "", b""), ("./f", "", b"1"), ("./sub/", "", b""), ("./sub/g", "", b"2"))
+    unpacked(content, Target(str(tmp_path), name))
+    assert (tmp_path / name / "f").read_bytes() == b"1" and (tmp_path / name / "sub/g").read_bytes() == b"2"
+
+
 @pytest.mark.parametrize("name", ["d/../../evil", "d/link/evil", "d//../../../evil"])
 def test_nothing_leaves_the_target(tmp_path: Path, name: str) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "inside"

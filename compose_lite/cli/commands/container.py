@@ -6,12 +6,14 @@ import sys
 import time
 from typing import Any
 
+from compose_lite.api.protocol import split_reference
 from compose_lite.cli import attaching, containerrow, nouns, streams, tables
+from compose_lite.cli.commands import stats as usage
 from compose_lite.cli.containeroptions import OPTIONS
 from compose_lite.cli.context import Context
 from compose_lite.cli.copying import copy_in, copy_out, split_path
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
-from compose_lite.errors import UsageError
+from compose_lite.errors import Error, UsageError
 
 HELP = "Manage containers"
 
@@ -160,6 +162,38 @@ async def diff(context: Context, container: str) -> None:
         context.print(f"{'CAD'[change['Kind']]} {change['Path']}")
 
 
+async def stats(context: Context, all: bool, format: str, names: tuple[str, ...], no_stream: bool, no_trunc: bool) -> None:
+    engine = await context.engine()
+
+    async def listed() -> list[tuple[str, str]]:
+        documents = [await engine.container(name) for name in names]
+        found = [(d["Id"], d["Name"]) for d in documents] or [(d["Id"], d["Names"][0]) for d in await engine.containers(all=all)]
+        return [(id, name.lstrip("/")) for id, name in found]
+
+    await usage.show(context, listed, format, no_stream=no_stream, no_trunc=no_trunc)
+
+
+async def port(context: Context, container: str, private: str | None) -> None:
+    published = (await (await context.engine()).container(container))["NetworkSettings"].get("Ports") or {}
+    wanted = private if not private or "/" in private else f"{private}/tcp"
+    lines = []
+    for inner, bindings in sorted(published.items()):
+        for one in bindings or () if wanted in (None, inner) else ():
+            address = f"[{one['HostIp']}]" if ":" in one["HostIp"] else one["HostIp"]
+            lines.append(("" if wanted else f"{inner} -> ") + f"{address}:{one['HostPort']}")
+    if wanted and not lines:
+        raise Error("no-port", f"No public port '{private}' published for {container}", remedy="Publish it: `-p`, or `ports`.")
+    context.out.write("".join(f"{line}\n" for line in lines))
+
+
+async def commit(
+    context: Context, container: str, reference: str | None, author: str, change: tuple[str, ...], message: str, pause: bool
+) -> None:
+    repo, tag = split_reference(reference) if reference else ("", "")
+    more: dict[str, Any] = {"author": author or None, "comment": message or None, "changes": list(change) or None, "pause": pause}
+    context.print((await (await context.engine()).commit(container, repo=repo, tag=tag or "", **more))["Id"])
+
+
 NAMES = arguments("names", metavar="CONTAINER [CONTAINER...]")
 CP = (
     argument("source", metavar="CONTAINER:SRC_PATH|SRC_PATH|-"),
@@ -227,6 +261,22 @@ INSPECT = (
     NAMES,
 )
 PRUNE = (options("--filter", help='Provide filter values (e.g. "until=<timestamp>")'), flag("-f", "--force", help="Do not prompt"))
+STATS = (
+    flag("-a", "--all", help="Show all containers (default shows just running)"),
+    option("--format", default="", help="Format output: table, 'table TEMPLATE', json or a Go template"),
+    flag("--no-stream", help="Disable streaming stats and only pull the first result"),
+    flag("--no-trunc", help="Do not truncate output"),
+    arguments("names", metavar="[CONTAINER...]"),
+)
+PORT = (argument("container"), argument("private", required=False, metavar="[PRIVATE_PORT[/PROTO]]"))
+COMMIT = (
+    option("-a", "--author", default="", help='Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")'),
+    options("-c", "--change", help="Apply Dockerfile instruction to the created image"),
+    option("-m", "--message", default="", help="Commit message"),
+    flag("-p", "--pause", default=True, help="Pause container during commit"),
+    argument("container"),
+    argument("reference", required=False, metavar="[REPOSITORY[:TAG]]"),
+)
 SUBCOMMANDS: dict[str, tuple[Command, Any]] = {
     "ls": (Command("ls", "List containers", LS), ls),
     "inspect": (Command("inspect", "Display detailed information on one or more containers", INSPECT), inspect),
@@ -261,6 +311,9 @@ SUBCOMMANDS: dict[str, tuple[Command, Any]] = {
         ),
         top,
     ),
+    "stats": (Command("stats", "Display a live stream of container(s) resource usage statistics", STATS), stats),
+    "port": (Command("port", "List port mappings or a specific mapping for the container", PORT), port),
+    "commit": (Command("commit", "Create a new image from a container's changes", COMMIT), commit),
     "rm": (Command("rm", "Remove one or more containers", RM), rm),
     "logs": (Command("logs", "Fetch the logs of a container", LOGS), logs),
     "prune": (Command("prune", "Remove all stopped containers", PRUNE), prune),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -43,13 +43,25 @@ COLUMNS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "
 async def run(context: Context, services: tuple[str, ...], all: bool, format: str, no_stream: bool, no_trunc: bool) -> None:
     _, name = context.load_or_name()
     engine = await context.engine()
+
+    async def measured() -> list[tuple[str, str]]:
+        return [(c.id, c.name) for c in await containers_of(engine, name, services, oneoff=None, all=all)]
+
+    await show(context, measured, format, no_stream=no_stream, no_trunc=no_trunc)
+
+
+async def show(
+    context: Context, listed: Callable[[], Awaitable[list[tuple[str, str]]]], format: str, *, no_stream: bool, no_trunc: bool
+) -> None:
+    """A row for each of the containers, (id, name), once or again and again."""
+    engine = await context.engine()
     while True:
         rows: dict[str, tables.Row] = {}
-        found = await containers_of(engine, name, services, oneoff=None, all=all)
+        found = await listed()
         async with anyio.create_task_group() as group:
-            for container in found:
-                group.start_soon(_measure, engine, container.id, container.name, no_trunc, rows)
-        text = tables.listing([rows[c.id] for c in found if c.id in rows], HEADERS, COLUMNS, format)
+            for id, name in found:
+                group.start_soon(_measure, engine, id, name, no_trunc, rows)
+        text = tables.listing([rows[id] for id, _ in found if id in rows], HEADERS, COLUMNS, format)
         if not no_stream and format in ("", "table") and context.out.isatty():
             context.out.write("\033[2J\033[H")
         context.out.write(text)

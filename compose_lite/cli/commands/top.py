@@ -18,7 +18,7 @@ async def run(context: Context, services: tuple[str, ...]) -> None:
     for container in await containers_of(engine, name, services, oneoff=None, all=False):
         document = await engine.top(container.id)
         titles.update(dict.fromkeys(document["Titles"]))
-        head = [container.service, str(container.number)]
+        head = [container.service, str(container.number or "")]
         lines += [(head, dict(zip(document["Titles"], process, strict=False))) for process in document.get("Processes") or ()]
     if lines:
         cells = [[*head, *(process.get(title, "-") for title in titles)] for head, process in lines]
