@@ -7,6 +7,7 @@ number and is printed, so `ROUNDS=1 SEED=<it>` does it again, and `SEED=<it>` wi
 from __future__ import annotations
 
 import functools
+import json
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,17 +133,17 @@ def one_round(engine: Engine, dice: random.Random) -> str:
     return says
 
 
-def as_asked(engine: Engine) -> bool:
+def as_asked(engine: Engine) -> list[dict[str, Any]]:
+    """The inspect documents of the containers after one more `up`, when they are as they should be."""
     engine.run("unpause", code=None)
     engine.run("up", "-d")
-    if set(rows := engine.rows()) != SERVICES or [name for name in names(engine) if not name.endswith(("-1", "-2", "-3"))]:
-        return False
-    states = [engine.inspect(service)["State"] for service in ("web", "beside", "ticks")]
-    return all(state["Status"] == "running" and alive(state["Pid"]) for state in states) and bool(rows)
-
-
-def names(engine: Engine) -> list[str]:
-    return engine.run("ps", "-a", "--format", "{{.Name}}").split()
+    rows = [json.loads(line) for line in engine.run("ps", "-a", "--format", "json").splitlines()]
+    if {row["Service"] for row in rows} != SERVICES or [row for row in rows if not row["Name"].endswith(("-1", "-2", "-3"))]:
+        return []
+    lasting = {row["Name"] for row in rows if row["Service"] != "worker"}  # the worker ends again and again
+    found: list[dict[str, Any]] = json.loads(engine.run("container", "inspect", *(row["ID"] for row in rows)))
+    states = [one["State"] for one in found if one["Name"].removeprefix("/") in lasting]
+    return found if all(state["Status"] == "running" and alive(state["Pid"]) for state in states) else []
 
 
 def answers(engine: Engine) -> bool:
@@ -182,11 +184,11 @@ def rounds(engine: Engine) -> None:
         print(says, flush=True)
         engine.run("ps", "-a")
         # an end that all its watchers died before takes the engine a second to see: then `up` starts it
-        eventually(lambda: as_asked(engine), 20)
+        found = eventually(lambda: as_asked(engine), 60)
         eventually(lambda: answers(engine), 5)
         assert engine.run("exec", "-T", "web", "echo", "well") == "well\n", says
         eventually(functools.partial(log_is_whole, engine, says), 5)  # the note may be of a container before
-        ours |= {engine.inspect(service)["Id"] for service in SERVICES}
+        ours |= {one["Id"] for one in found}
         ours |= set(engine.run("network", "ls", "-q", "--no-trunc").split())
         if dice.random() < 0.1 or number == ROUNDS - 1:
             engine.run("down", "-v", "-t", "0", "--remove-orphans")
