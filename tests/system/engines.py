@@ -113,6 +113,10 @@ class Engine:
         if not self.base.exists():
             return  # closed already
         self.run("down", "-v", "-t", "0", code=None)
+        if left := self.run("container", "ls", "-aq", code=None).split():  # of other projects, or of a failed test
+            self.run("container", "rm", "-f", "-v", *left, code=None)
+        if networks := self.run("network", "ls", "-q", "--filter", "type=custom", code=None).split():
+            self.run("network", "rm", *networks, code=None)
         for pid in [*self.processes(), *self.zygotes()]:
             with contextlib.suppress(ProcessLookupError):  # it may end by itself meanwhile
                 os.kill(pid, signal.SIGTERM)

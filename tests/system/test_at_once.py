@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     found = []
     for process in processes:
         try:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             process.kill()
             raise AssertionError(f"it hangs: {process.args}") from None
@@ -85,4 +87,24 @@ def test_ten_projects(engine: Engine) -> None:
         is_whole(engine, *project)
     done = ended([engine.start(*project, "down", "-t", "0", "-v") for project in projects])
     assert [code for code, _ in done] == [0] * 10, done
+    assert engine.run("container", "ls", "-aq") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.3, 1.0, 2.0])
+def test_projects_at_once_while_engine_and_zygote_are_killed(engine: Engine, after: float) -> None:
+    """Four projects, the first of them twice. Commands may fail; one more `up` each, again at once, makes all of them whole."""
+    projects = [("-p", f"p{number}") for number in (0, 0, 1, 2, 3)]
+    commands = [engine.start(*project, "up", "-d") for project in projects]
+    for _ in range(3):
+        time.sleep(after)
+        with contextlib.suppress(OSError):  # between two engines
+            engine.kill(engine.engine(), *engine.zygotes())
+    ended(commands)
+    done = ended([engine.start(*project, "up", "-d") for project in projects])
+    assert [code for code, _ in done] == [0] * len(projects), done
+    for project in set(projects):
+        is_whole(engine, *project)
+    done = ended([engine.start(*project, "down", "-t", "0", "-v") for project in set(projects)])
+    assert [code for code, _ in done] == [0] * len(done), done
     assert engine.run("container", "ls", "-aq") == ""
