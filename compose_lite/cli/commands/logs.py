@@ -11,10 +11,11 @@ import anyio
 from compose_lite import ids
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.context import Context
+from compose_lite.cli.lifecycle import one_of
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.nouns import moment
 from compose_lite.cli.pflag import Command, arguments, flag, option
-from compose_lite.errors import ProjectError
+from compose_lite.errors import ProjectError, UsageError
 from compose_lite.project.observe import containers_of, project_filter
 
 COMMAND = Command(
@@ -35,6 +36,8 @@ COMMAND = Command(
 
 
 async def run(context: Context, services: Sequence[str], **o: Any) -> None:
+    if o["index"] and len(services) != 1:
+        raise UsageError("index-service", "--index requires one service to be selected", remedy="Name the service whose replica it is.")
     project, name = context.load_or_name(services)
     engine = await context.engine()
     found = await containers_of(engine, name, services, oneoff=None)
@@ -42,9 +45,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
         if (project is not None and service not in project.all_services()) and not any(c.service == service for c in found):
             raise ProjectError("no-such-service", f"no such service: {service}")
     if o["index"]:
-        found = [c for c in found if c.number == o["index"] and not c.oneoff]
-        if not found:
-            raise ProjectError("not-running", f'service "{" ".join(services)}" is not running container #{o["index"]}')
+        found = [await one_of(engine, name, services[0], o["index"])]
     elif not services:
         found = [c for c in found if not c.oneoff and (project is None or c.service in project.services)]
     view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
