@@ -34,7 +34,7 @@ class Plain:
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         if self._last.get(kind + name) != status:
             self._last[kind + name] = status
-            self.out.write(f"{self.prefix} {f'{kind} {name}'.rstrip()}  {f'{status} {detail}'.rstrip()}\n")
+            self.out.write(f"{self.prefix} {f'{kind} {name}'.strip()}  {f'{status} {detail}'.rstrip()}\n")
             self.out.flush()
 
     def deed(self, name: str, what: str, status: str, *, done: bool = False) -> None:

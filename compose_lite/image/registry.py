@@ -86,6 +86,16 @@ def endpoints(domain: str, env: Mapping[str, str]) -> list[str]:
     return [*found, f"{'http' if plain else 'https'}://{host}"]
 
 
+def _connections(base: str) -> urllib3.PoolManager:
+    context: ssl.SSLContext | None = None
+    if base.startswith("https"):
+        import truststore
+
+        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    timeout, retries = urllib3.Timeout(connect=10, read=60), urllib3.Retry(2, redirect=0, raise_on_redirect=False)
+    return urllib3.PoolManager(timeout=timeout, retries=retries, ssl_context=context)
+
+
 class Session:
     """Requests to one repository of one registry, with its token."""
 
@@ -93,15 +103,7 @@ class Session:
         self.base, self.path, self._login, self._actions = base, path, login, actions
         self._authorization = ""
         self._lock = threading.Lock()
-        timeout = urllib3.Timeout(connect=10, read=60)
-        context: ssl.SSLContext | None = None
-        if base.startswith("https"):
-            import truststore
-
-            context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._pool = urllib3.PoolManager(
-            timeout=timeout, retries=urllib3.Retry(2, redirect=0, raise_on_redirect=False), ssl_context=context
-        )
+        self._pool = _connections(base)
 
     def get(self, what: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
         """An answer whose body has not been read yet; ImageError for all but 200 and 206."""
@@ -138,7 +140,12 @@ class Session:
 
     def _ask(self, url: str, headers: Mapping[str, str], *, authorized: bool = True) -> urllib3.BaseHTTPResponse:
         extra = {"Authorization": self._authorization} if self._authorization and authorized else {}
-        return self._pool.request("GET", url, headers={**headers, **extra}, preload_content=False, redirect=False)
+        answer = self._pool.request("GET", url, headers={**headers, **extra}, preload_content=False, redirect=False)
+        if answer.status == 400 and url.startswith("http://") and b"HTTPS server" in answer.data and url.startswith(self.base):
+            self.base, url = (one.replace("http://", "https://", 1) for one in (self.base, url))
+            self._pool = _connections(self.base)  # a loopback address that speaks TLS: from now on we do
+            return self._ask(url, headers, authorized=authorized)
+        return answer
 
     def _authorize(self, header: str) -> None:
         challenge = auth.parse_challenge(header)
