@@ -45,7 +45,7 @@ def pull(
         with store.using_layers():
             return _pull(store, session, name, wanted, progress)
 
-    return _answered(name, login, bring)
+    return answered(name, login, bring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class Distribution:
 def describe(ref: Reference, *, login: Login | None = None) -> Distribution:
     """Asks the registry, whatever is on this machine. The digest is that of the index where the name means several images."""
     name = ref.with_default_tag()
-    return _answered(name, login, lambda session: _describe(session, name))
+    return answered(name, login, lambda session: _describe(session, name))
 
 
-def _answered(name: Reference, login: Login | None, ask: Callable[[Session], _T]) -> _T:
+def answered(name: Reference, login: Login | None, ask: Callable[[Session], _T]) -> _T:
     """The answer of the first endpoint that has one; the registry's own complaint otherwise."""
     errors = []
     for base in endpoints(name.domain, dict(os.environ)):

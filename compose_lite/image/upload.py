@@ -69,10 +69,7 @@ def _push(store: ImageStore, session: Session, name: Reference, image: Image, pr
     content, kind = _manifest(store, image, config, descriptors)
     if not _is_there(session, image.id):
         _upload(session, config, len(config), image.id)
-    answer = session.send("PUT", f"manifests/{name.tag}", headers={"Content-Type": kind}, body=content)
-    if answer.status not in (200, 201, 202):
-        raise refused(answer, name.path, "the manifest")
-    answer.release_conn()
+    put_manifest(session, str(name.tag), content, kind)
     digest = manifests.digest_of(content)
     store.note_digest(image.id, name, digest)
     return Pushed(digest, len(content))
@@ -152,6 +149,30 @@ def send_blob(session: Session, content: bytes, digest: str) -> None:
     """A small one, unless it is there."""
     if not _is_there(session, digest):
         _upload(session, content, len(content), digest)
+
+
+def copy(source: Session, target: Session, wanted: str) -> dict[str, Any]:
+    """An image, with all its platforms, from one repository to another, byte by byte; its descriptor. wanted: a tag or digest."""
+    answer = source.get(f"manifests/{wanted}", {"Accept": manifests.ACCEPT})
+    kind, content = answer.headers.get("Content-Type", ""), answer.data
+    digest = manifests.digest_of(content)
+    if ":" in wanted:
+        manifests.check_digest(content, wanted, "the manifest")
+    document = manifests.document(content, f"the manifest of {source.path}")
+    for one in document.get("manifests") or ():
+        copy(source, target, str(one["digest"]))
+    for blob in (document.get("config"), *(document.get("layers") or ())):
+        if blob and not blob.get("urls") and not _is_there(target, blob["digest"]):
+            _upload(target, source.get(f"blobs/{blob['digest']}"), int(blob["size"]), blob["digest"])  # its registry checks the digest
+    put_manifest(target, digest, content, kind)
+    return {"mediaType": kind, "digest": digest, "size": len(content)}
+
+
+def put_manifest(session: Session, name: str, content: bytes, kind: str) -> None:
+    answer = session.send("PUT", f"manifests/{name}", headers={"Content-Type": kind}, body=content)
+    if answer.status not in (200, 201, 202):
+        raise refused(answer, session.path, "the manifest")
+    answer.release_conn()
 
 
 def _upload(session: Session, body: Any, size: int, digest: str) -> None:

@@ -55,3 +55,17 @@ def test_a_project_is_published_and_read_back(server: Registry, tmp_path: Path, 
     assert (tmp_path / digest[7:] / "compose.yaml").read_bytes() == b"services: {}\n"
     kind = json.loads(server.manifests["1"][1]).get("artifactType")
     assert kind == (None if version == "1.0" else artifactpush.PROJECT)
+
+
+def test_a_published_application_brings_its_images_along(server: Registry) -> None:
+    """An index names them, with the artifact as its subject."""
+    config, layer = server.blob(b"{}", manifest.OCI_CONFIG), server.blob(b"layer", manifest.OCI_LAYER)
+    one = {"schemaVersion": 2, "mediaType": manifest.OCI_MANIFEST, "config": config, "layers": [layer]}
+    image = server.manifest("v1", one, manifest.OCI_MANIFEST)
+    both = server.manifest("v2", {"schemaVersion": 2, "mediaType": manifest.OCI_INDEX, "manifests": [image]}, manifest.OCI_INDEX)
+    with serving() as other:
+        digest = artifactpush.push(f"{other.name}/me/app:1", [], "1.1", [f"{server.name}/me/x:v2"])
+        assert other.manifests[image["digest"]] == server.manifests[image["digest"]]
+        assert set(other.blobs) >= {config["digest"], layer["digest"]}
+        found = [json.loads(content) for kind, content in other.manifests.values() if kind == manifest.OCI_INDEX]
+        assert [(one["manifests"], one["subject"]["digest"]) for one in found if "subject" in one] == [([both], digest)]

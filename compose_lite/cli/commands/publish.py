@@ -25,7 +25,7 @@ COMMAND = Command(
     "Publish compose application",
     (
         argument("repository", metavar="REPOSITORY[:TAG]"),
-        flag("--app", help="Published compose application (includes referenced images): refused, images are pushed by `push`"),
+        flag("--app", help="Published compose application (includes referenced images)"),
         option("--oci-version", default="", help="OCI image/artifact specification version (automatically determined by default)"),
         flag("--resolve-image-digests", help="Pin image tags to digests"),
         flag("--with-env", help="Include environment variables in the published OCI artifact"),
@@ -39,8 +39,6 @@ async def run(
 ) -> int:
     if oci_version not in ("", "1.0", "1.1"):
         raise UsageError("oci-version", f"unsupported OCI version {oci_version!r}", remedy="Say 1.0 or 1.1, or leave it out.")
-    if app:
-        raise UsageError("publish-app", "images are not put into the artifact", remedy="Push them by `compose-lite push`, leave --app out.")
     project = context.load()
     refuse_secrets(project, with_env)
     questions = [_environment(project)] if with_env else []
@@ -49,15 +47,15 @@ async def run(
     publication.layers(project, {}, __version__)  # what cannot be published is said before anything is sent
     await push.run(context, (), ignore_push_failures=False, include_deps=False, quiet=False)
     digests: dict[str, str] = {}
-    if resolve_image_digests:
+    if resolve_image_digests or app:
         pinned = await pinned_project(project, context.engine)
         digests = {name: service.image for name, service in pinned.services.items() if service.image}
     layers = publication.layers(project, digests, __version__)
     report = progress(context)
-    report.event("", repository, "publishing")
+    report.deed(repository, "publishing", "")
     if not context.options.dry_run:
-        _send(context, repository, layers, oci_version)
-    report.event("", repository, "published", done=True)
+        _send(context, repository, layers, list(digests.values()) if app else [], oci_version)
+    report.deed(repository, "published", "", done=True)
     report.close()
     return 0
 
@@ -100,11 +98,10 @@ def _agreed(context: Context, question: str, yes: bool) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _send(context: Context, repository: str, layers: list[dict[str, Any]], version: str) -> None:
+def _send(context: Context, repository: str, layers: list[dict[str, Any]], images: list[str], version: str) -> None:
     command = [sys.executable, "-m", "compose_lite.image.artifactpush", repository, *([version] if version else [])]
-    done = subprocess.run(
-        command, cwd="/", env=dict(context.environ), input=json.dumps(layers), capture_output=True, text=True, check=False
-    )
+    asked = json.dumps({"layers": layers, "images": images})
+    done = subprocess.run(command, cwd="/", env=dict(context.environ), input=asked, capture_output=True, text=True, check=False)
     try:
         answer = json.loads(done.stdout)
     except ValueError:
