@@ -167,8 +167,10 @@ def _rules(short: set[str]) -> list[str]:
 
 
 def alive(pid: int) -> bool:
+    """A killed process's first thread may be a zombie while others still hold its sockets."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        dead = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+        return not dead or len(os.listdir(f"/proc/{pid}/task")) > 1
     except OSError:
         return False
 

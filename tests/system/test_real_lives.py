@@ -22,7 +22,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, precondition, rule
 
 from compose_lite.api.client import EngineClient
 from compose_lite.api.protocol import DockerEngine
@@ -84,7 +84,10 @@ class RealLives(RuleBasedStateMachine):
 
     def document(self, model: Model) -> dict[str, Any]:
         found = self.call(lambda engine: engine.container(model.id))
-        return {} if isinstance(found, ApiError) and found.http_status == 404 else found
+        if isinstance(found, ApiError):
+            self.check(found.http_status == 404, f"{model}: {found}")
+            return {}
+        return dict(found)
 
     def seen(self, model: Model) -> tuple[State | None, int]:
         found = self.document(model)
@@ -152,14 +155,14 @@ class RealLives(RuleBasedStateMachine):
 
     # commands
 
-    @rule(
-        target=ids,
-        policy=st.sampled_from(("no", "always", "on-failure", "unless-stopped")),
-        kind=st.sampled_from(("heeds", "heeds", "ignores", "broken")),
-    )
-    def create(self, policy: str, kind: str) -> Any:
-        if len([model for model in self.models if model.state]) >= MOST:
-            return multiple()
+    @initialize(target=ids, policies=st.lists(st.sampled_from(("no", "always", "on-failure")), min_size=2, max_size=2))
+    def two_that_run(self, policies: list[str]) -> Any:
+        made = [self.create(policy, "heeds") for policy in policies]
+        for model in made:
+            self._command(model, Event.START)
+        return multiple(*made)
+
+    def create(self, policy: str, kind: str) -> Model:
         name = f"c{len(self.models)}"
         policy = "no" if kind == "broken" else policy
         body = {
@@ -173,6 +176,14 @@ class RealLives(RuleBasedStateMachine):
         model = Model(made["Id"], name, policy, kind)
         self.models.append(model)
         return model
+
+    @rule(
+        target=ids,
+        policy=st.sampled_from(("no", "always", "on-failure", "unless-stopped")),
+        kind=st.sampled_from(("heeds", "heeds", "ignores", "broken")),
+    )
+    def one_more(self, policy: str, kind: str) -> Any:
+        return self.create(policy, kind) if len([model for model in self.models if model.state]) < MOST else multiple()
 
     @rule(model=ids, event=st.sampled_from((Event.START, Event.STOP, Event.KILL, Event.SIGNAL, Event.RESTART, Event.EXEC)))
     def command(self, model: Model, event: Event) -> None:
@@ -218,6 +229,9 @@ class RealLives(RuleBasedStateMachine):
 
     # what happens
 
+    def running(self) -> list[Model]:
+        return [model for model in self.models if model.state is State.RUNNING]
+
     @rule(model=ids, status=st.sampled_from((0, 3)))
     def ends_by_itself(self, model: Model, status: int) -> None:
         if model.state is State.RUNNING:
@@ -233,19 +247,18 @@ class RealLives(RuleBasedStateMachine):
         eventually(lambda: not alive(before))
         eventually(lambda: self.document(model)["State"]["Pid"] != before)
 
+    @precondition(lambda self: self.running())
     @rule(who=st.sampled_from(WATCHERS), number=st.integers(0, MOST - 1))
     def kill_in_a_quiet_moment(self, who: str, number: int) -> None:
         self.steps.append(f"kill {who} {number}")
         self.kill(who, number)
         self.engine.run("engine", "start")
 
-    @rule(who=st.sampled_from(WATCHERS), status=st.sampled_from((1, 3)))
+    @precondition(lambda self: self.running())
+    @rule(who=st.sampled_from(("engine", "engine and zygote", "all")), status=st.sampled_from((1, 3)))
     def one_ends_unseen(self, who: str, status: int) -> None:
         """While no engine is there. Who watched may be gone too: then the status may be not known (255), which is a failure as well."""
-        running = [model for model in self.models if model.state is State.RUNNING]
-        if not running or who in ("zygote", "monitor"):
-            return
-        model = running[0]
+        model = self.running()[0]
         pid = self.document(model)["State"]["Pid"]
         self.kill(who, 0)
         (self.ends / model.name).write_text(f"{status}\n")
@@ -310,7 +323,9 @@ class RealLives(RuleBasedStateMachine):
     @invariant()
     def the_engine_is_the_model(self) -> None:
         there = {model.id: model for model in self.models if model.state}
-        found = {row["Id"] for row in self.call(lambda engine: engine.containers(all=True))}
+        rows = self.call(lambda engine: engine.containers(all=True))
+        self.check(not isinstance(rows, ApiError), rows)
+        found = {row["Id"] for row in rows}
         self.check(found == set(there), f"{found} != {there}")
         for model in there.values():
             self._is(model)
