@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 
 from compose_lite.linux import cgroups, namespaces, pidfd, unix
 from compose_lite.linux.syscall import read_file
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Born:
     """A container that waits at the gate, and all that its monitor holds of it."""
 
-    __slots__ = ("group", "inputs", "keep", "outputs", "pid", "state", "sync", "unmet")
+    __slots__ = ("group", "helpers", "inputs", "keep", "outputs", "pid", "state", "sync", "unmet")
 
     def __init__(self) -> None:
         self.pid = 0
@@ -31,13 +32,17 @@ class Born:
         self.outputs: dict[int, str] = {}  # descriptor → stream
         self.keep: dict[str, int] = {}
         self.unmet: list[str] = []
+        self.helpers: list[int] = []  # ended children of the monitor's that it has to reap
         self.state: dict[str, Any] = {}
         self.group: cgroups.Group
         self.sync: _socket.socket
 
 
-def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> Born:
-    """Up to the gate. StartError or OSError; everything that was made is undone then."""
+def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int], monitor: int = 0) -> Born:
+    """Up to the gate. StartError or OSError; everything that was made is undone then.
+
+    monitor: our parent's pid, whose child the container is to be; 0: ours.
+    """
     born = Born()
     config = launch["config"]
     linux = config.get("linux") or {}
@@ -53,7 +58,7 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
             born.unmet += born.group.apply_devices(resources["devices"])
         if launch.get("overlay") and not (config.get("root") or {}).get("path"):
             os.makedirs(f"{bundle}/rootfs", 0o755, exist_ok=True)  # here, as another user's root may not
-        held = _map_mounts(config.get("mounts") or ())
+        held = _map_mounts(config.get("mounts") or (), linux.get("uidMappings"))
         stdio = make_stdio(born, launch)
         born.sync, theirs = unix.socketpair()
         flags, joins, users = _namespaces(linux, fds)
@@ -63,9 +68,10 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
             owner = nested.owner(launch)
             held += [*nested.prepare(launch, bundle, users), users]
             nested.give_pipes(stdio, owner)
-            born.pid = nested.clone(flags, joins, users, born.group, config["process"], bundle)
+            born.pid, helper = nested.clone(flags, joins, users, born.group, config["process"], bundle)
+            born.helpers.append(helper)
         else:
-            born.pid = _clone(flags, joins, born.group)
+            born.pid = _clone(flags | (namespaces.PARENT if monitor else 0), joins, born.group)
         if born.pid == 0:
             born.sync.close()
             init.become_container(launch, bundle, theirs, stdio, born.group, flags)
@@ -77,18 +83,19 @@ def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> B
             from compose_lite.runtime import hooks  # few containers have any
 
             hooks.prepare(config, bundle, launch["id"], born.pid)
-        born.state = state(born, launch, linux)
+        born.state = state(born, launch, linux, monitor)
     except BaseException:
         undo(born)
         raise
     return born
 
 
-def _map_mounts(entries: Sequence[dict[str, Any]]) -> list[int]:
-    """Here and not in init, which does not see itself in the outer /proc: user namespaces for mounts with mappings of their own."""
+def _map_mounts(entries: Sequence[dict[str, Any]], containers: object) -> list[int]:
+    """Here and not in init, which does not see itself in the outer /proc: user namespaces for mounts with mappings of their own,
+    which are not the container's."""
     made = []
     for entry in entries:
-        if entry.get("uidMappings"):
+        if entry.get("uidMappings") and entry["uidMappings"] != containers:
             entry[rootfs.MAPPED_BY] = namespaces.user_namespace(entry["uidMappings"], entry.get("gidMappings") or entry["uidMappings"])
             made.append(entry[rootfs.MAPPED_BY])
     return made
@@ -218,16 +225,16 @@ def let_go(born: Born) -> None:
     _say(born.sync, "start")
 
 
-def state(born: Born, launch: Mapping[str, Any], linux: Mapping[str, Any]) -> dict[str, Any]:
-    """state.json: all that an exec, a second monitor or a new engine has to know."""
+def state(born: Born, launch: Mapping[str, Any], linux: Mapping[str, Any], monitor: int = 0) -> dict[str, Any]:
+    """state.json: all that an exec, a second monitor or a new engine has to know. monitor: its pid; 0: we are it."""
     return {
         "v": messages.VERSION,
         "id": launch["id"],
         "boot": pidfd.boot_id(),
         "pid": born.pid,
         "start": pidfd.start_time(born.pid),
-        "monitor": os.getpid(),
-        "monitor_start": pidfd.start_time(os.getpid()),
+        "monitor": monitor or os.getpid(),
+        "monitor_start": pidfd.start_time(monitor or os.getpid()),
         "cgroup": born.group.document(),
         "log": launch["log"],
         "tty": launch["tty"],
@@ -257,7 +264,10 @@ def read_state(folder: str) -> bytes:
 def undo(born: Born) -> None:
     if born.pid:
         try:
-            os.kill(born.pid, 9)
+            end = pidfd.open_pidfd(born.pid)
+            pidfd.send_signal(end, 9)
+            select.select([end], [], [])  # it may be our parent's child
+            os.close(end)
             os.waitpid(born.pid, 0)
         except (ProcessLookupError, ChildProcessError):
             pass

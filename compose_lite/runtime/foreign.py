@@ -31,8 +31,9 @@ _NOT_FOUND = ("executable file", "no such file or directory", "not found in")
 _NOT_RUNNABLE = ("permission denied", "not a directory", "exec format error", "is a directory")
 
 
-def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int]) -> container.Born:
+def give_birth(launch: dict[str, Any], bundle: str, fds: Mapping[str, int], monitor: int = 0) -> container.Born:
     """Up to the gate, as container.give_birth: the runtime's `create`. StartError or OSError; what was made is undone then."""
+    assert not monitor, "by the monitor itself: it has to be the subreaper"
     born = container.Born()
     config = launch["config"]
     linux = config.get("linux") or {}

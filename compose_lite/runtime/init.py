@@ -20,7 +20,7 @@ import struct
 import termios
 
 from compose_lite.linux import capabilities, namespaces, openat2, process_title, unix
-from compose_lite.linux.syscall import prctl, syscall, write_file
+from compose_lite.linux.syscall import prctl, set_name, syscall, write_file
 from compose_lite.runtime import messages, rootfs
 from compose_lite.runtime.child import StartError, close_all_but, report, reset_signals
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SET_MODE_FILTER, _JOIN_SESSION_KEYRING = 1, 1
 _FILTER_FLAGS = {"SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4, "SECCOMP_FILTER_FLAG_TSYNC": 1}
-_SET_NAME, _SET_DUMPABLE = 15, 4
+_SET_DUMPABLE = 4
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RLIMITS = {
     "RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5, "RLIMIT_NPROC": 6,
@@ -163,7 +163,7 @@ def become_program(
     # 1. Nothing of ours may be open in the program. The hand-shake closes itself at execve, which tells the parent that it worked.
     close_all_but(sync.fileno())
     reset_signals()
-    prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(b"compose-init"), ctypes.c_void_p).value or 0)
+    set_name(b"compose-init")
     cwd = process.get("cwd") or "/"
     if make_folder:
         rootfs.make_working_folder(cwd)
@@ -421,7 +421,7 @@ def _stay_as_init(sync: _socket.socket, process: Mapping[str, Any], environment:
     every = [n for n in range(1, 65) if n not in (9, 19, 32, 33, 4, 5, 7, 8, 11)]
     _signal.pthread_sigmask(_signal.SIG_SETMASK, every)
     try:  # before the program could look at it
-        prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(b"docker-init"), ctypes.c_void_p).value or 0)
+        set_name(b"docker-init")
         process_title.set_title(["/sbin/docker-init", "--", *process["args"]], [f"{k}={v}" for k, v in environment.items()])
     except OSError:
         pass

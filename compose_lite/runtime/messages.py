@@ -1,4 +1,4 @@
-"""What engine, zygote, monitor and init say to each other: JSON objects, one a message; no I/O here.
+"""What engine, zygote, monitor and init say to each other: JSON objects, one a message; no I/O here but of memfds.
 
     engine ──create, exec, spawn, connect──▶ zygote            SEQPACKET; the zygote's own socket is run/zygote.sock
     engine ◀──{"re": n, ...}── monitor, exec child, zygote     the answer comes on the same socket from whoever knows it
@@ -15,6 +15,7 @@ A message too long for a datagram travels in a memfd: then the payload is `LONG`
 from __future__ import annotations
 
 import json
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def decode(data: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("a message is a JSON object")
     return found
+
+
+def whole_file(fd: int) -> bytes:
+    """What a memfd holds, which is closed then."""
+    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    os.close(fd)
+    return data
 
 
 def join(header: dict[str, Any], body: bytes) -> bytes:

@@ -144,14 +144,17 @@ def _mapped(folder: str, place: str, name: str, users: int) -> str:
     return target
 
 
-def clone(flags: int, joins: Sequence[tuple[int, int]], users: int, group: cgroups.Group, process: Mapping[str, Any], bundle: str) -> int:
-    """Like namespaces.clone3, born in the user namespace: by a fork that joins all and has its child in our place (CLONE_PARENT).
+def clone(
+    flags: int, joins: Sequence[tuple[int, int]], users: int, group: cgroups.Group, process: Mapping[str, Any], bundle: str
+) -> tuple[int, int]:
+    """Like namespaces.clone3 with PARENT, born in the user namespace: by another such child that joins all, has it and ends.
 
-    The child's working folder is the root's mount point: by its path it could not reach it.
+    The container's working folder is the root's mount point: by its path it could not reach it. Returns its pid, 0 in it, and the
+    helper's, which our parent has to reap.
     """
     told, tells = os.pipe()
-    fork = os.fork()
-    if fork == 0:
+    helper = namespaces.clone3(namespaces.PARENT)
+    if helper == 0:
         pid = -1
         try:
             raise_before(process)
@@ -170,17 +173,16 @@ def clone(flags: int, joins: Sequence[tuple[int, int]], users: int, group: cgrou
         except OSError as error:
             os.write(tells, f"cannot create the container's namespaces: {os.strerror(error.errno or 0).lower()}".encode())
         if pid == 0:
-            return 0
+            return 0, 0
         os._exit(0)
     os.close(tells)
     said = os.read(told, 4096).decode()
     os.close(told)
-    os.waitpid(fork, 0)
     for fd, _ in joins:
         os.close(fd)
     if not said.isdigit():
         raise child.StartError(128, said or "the container's process ended before it was ready")
-    return int(said)
+    return int(said), helper
 
 
 def raise_before(process: Mapping[str, Any]) -> None:

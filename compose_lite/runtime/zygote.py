@@ -17,17 +17,16 @@ import sys
 import time
 
 from compose_lite.linux import cgroups, pidfd, unix
-from compose_lite.linux.syscall import call, prctl, syscall
-from compose_lite.runtime import child, container, execin, messages, monitor
+from compose_lite.linux.syscall import call, prctl, set_name, syscall
+from compose_lite.runtime import child, container, execin, messages, midwife, monitor, mould
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
     from typing import Any, NoReturn
 
 _SOCKET_NAME = "zygote.sock"
-_SET_CHILD_SUBREAPER, _SET_NAME = 36, 15
+_SET_CHILD_SUBREAPER = 36
 _SFD_FLAGS = 0o2004000  # SFD_CLOEXEC | SFD_NONBLOCK
 _MOST_STRAYS, _STRAY_NS = 1024, 5 * 10**9
 
@@ -57,6 +56,7 @@ class _Asked:
 class Zygote:
     def __init__(self, sock: _socket.socket, run: str) -> None:
         self.run = run
+        self.mould = mould.Mould(_monitor, _repair_fork)
         self.epoll = select.epoll()
         self.clients: dict[int, _socket.socket] = {}
         self.held: dict[int, _Held] = {}  # by the monitor's pid
@@ -102,7 +102,7 @@ class Zygote:
         try:
             data, fds = unix.receive(client)
             if data == messages.LONG:
-                data = _whole_file(fds.pop(0))
+                data = messages.whole_file(fds.pop(0))
         except OSError:
             data, fds = b"", []
         if not data:
@@ -112,14 +112,14 @@ class Zygote:
             return
         try:
             header, body = messages.split(data)
-            self._do(client, header, body, dict(zip(header.get("names") or (), fds, strict=True)))
+            self._do(client, header, body, dict(zip(header.get("names") or (), fds, strict=True)), data)
         except (ValueError, KeyError, OSError) as error:
             _answer(client, {"re": _number(data), "error": {"status": 128, "says": f"the zygote cannot do that: {error}"}})
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _do(self, client: _socket.socket, header: dict[str, Any], body: bytes, fds: dict[str, int]) -> None:
+    def _do(self, client: _socket.socket, header: dict[str, Any], body: bytes, fds: dict[str, int], data: bytes) -> None:
         operation, number = header["op"], header["n"]
         if operation == "hello":
             _answer(client, {"v": messages.VERSION, "pid": os.getpid()})
@@ -128,9 +128,7 @@ class Zygote:
             _answer(client, {"re": number})
         elif operation == "create":
             self._displace(header["bundle"])
-            pid = self._fork(client, fds)
-            if pid == 0:
-                _birth(header, body, fds, client, self.report_end)
+            pid = self.mould.fork(data, [client.fileno(), self.report_end.fileno(), *fds.values()])
             self.held[pid] = _Held(header["id"], header["bundle"], pid)
             self.asked[pid] = _Asked(client, number, header["id"])
         elif operation == "exec":
@@ -304,12 +302,6 @@ def _answer(client: _socket.socket, message: dict[str, Any], fds: list[int] | No
         pass  # the client is gone; what was asked for is found by the next engine
 
 
-def _whole_file(fd: int) -> bytes:
-    with open(fd, "rb") as file:
-        file.seek(0)
-        return file.read()
-
-
 def _child_signals() -> int:
     """signalfd(2) for SIGCHLD."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
@@ -333,55 +325,27 @@ def _repair_fork(kept: list[int]) -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
-def _name(text: bytes) -> None:
-    prctl(_SET_NAME, ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value or 0)
-
-
-def _birth(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _socket.socket, report: _socket.socket) -> NoReturn:
-    """A monitor from its fork to its end."""
+def _monitor(request: int, fds: list[int]) -> NoReturn:
+    """A monitor from its fork to its end. fds: the client, the report, then those of the request."""
     status = 1
     try:
-        _name(b"cl-monitor")
-        number, bundle = header["n"], header["bundle"]
-        try:
-            launch = messages.decode(body)
-            born = _midwife(launch)(launch, bundle, fds)
-        except child.StartError as error:
-            _refuse(client, report, number, error.status, error.says)
-        except (OSError, ValueError, KeyError) as error:
-            _refuse(client, report, number, 128, error.strerror or str(error) if isinstance(error, OSError) else f"{error!r}")
-        else:
-            container.write_json(bundle, "state.json", born.state)
-            outputs = list(born.outputs)
-            unix.send(report, messages.encode({"report": "container", "by": os.getpid(), "pid": born.pid}), outputs)
-            loop = monitor.Monitor(born, bundle, pidfd.open_pidfd(born.pid), parent=True)
+        set_name(b"cl-monitor")
+        client, report = _socket.socket(fileno=fds[0]), _socket.socket(fileno=fds[1])
+        born, answer, status = midwife.call(request, client, report, fds[2:])
+        if born is not None:
             state = born.state
-            answer = {key: state[key] for key in ("pid", "start", "monitor", "monitor_start")}
-            _answer(client, answer | {"re": number, "unmet": born.unmet})
+            unix.send(report, messages.encode({"report": "container", "by": os.getpid(), "pid": born.pid}), list(born.outputs))
+            loop = monitor.Monitor(born, answer.pop("bundle"), pidfd.open_pidfd(born.pid), parent=True)
+            _answer(client, answer)
             client.close()
             report.close()
-            monitor.record_exit(bundle, state, loop.serve())
+            monitor.record_exit(loop.bundle, state, loop.serve())
             if state.get("runtime"):
                 from compose_lite.runtime import foreign
 
-                foreign.delete(state["runtime"], bundle, state["id"])
-        status = 0
+                foreign.delete(state["runtime"], loop.bundle, state["id"])
     finally:
         _end(status)
-
-
-def _midwife(launch: dict[str, Any]) -> Callable[[dict[str, Any], str, dict[str, int]], container.Born]:
-    """The built-in runtime, or what runs another one; that is imported where it is needed only."""
-    if not launch.get("runtime"):
-        return container.give_birth
-    from compose_lite.runtime import foreign
-
-    return foreign.give_birth
-
-
-def _refuse(client: _socket.socket, report: _socket.socket, number: int, status: int, says: str) -> None:
-    unix.send(report, messages.encode({"report": "nothing", "by": os.getpid(), "pid": 0}))
-    _answer(client, {"re": number, "error": {"status": status, "says": says}})
 
 
 def _exec(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _socket.socket, report: _socket.socket) -> NoReturn:
@@ -405,7 +369,7 @@ def _exec(header: dict[str, Any], body: bytes, fds: dict[str, int], client: _soc
 def _second_monitor(held: _Held, process: int) -> NoReturn:
     status = 1
     try:
-        _name(b"cl-monitor")
+        set_name(b"cl-monitor")
         monitor.take_over(held.bundle, messages.decode(container.read_state(held.bundle)), held.outputs, process)
         status = 0
     finally:
@@ -451,7 +415,7 @@ def main(sock: socket.socket | _socket.socket, run: str) -> NoReturn:
     for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
         _signal.signal(number, _signal.SIG_IGN)
     prctl(_SET_CHILD_SUBREAPER, 1)
-    _name(b"cl-zygote")
+    set_name(b"cl-zygote")
     cgroups.layout()
     gc.collect()
     gc.freeze()

@@ -10,12 +10,14 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from compose_lite.linux import unix
 from compose_lite.runtime import messages
 from compose_lite.runtime.client import ExitNotice, Runtime, _Known
+from compose_lite.runtime.mould import Mould
 from compose_lite.runtime.zygote import Zygote, _Asked, _Held
 
 
@@ -25,6 +27,7 @@ def zygote(tmp_path: Path) -> Iterator[Zygote]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     made = Zygote(theirs, str(tmp_path))  # type: ignore[arg-type]
     yield made
+    made.mould.close()
     made.epoll.close()
     os.close(made.signals)
     for sock in (ours, theirs, made.report, made.report_end, made.listener):
@@ -136,3 +139,33 @@ def test_a_process_that_is_gone_before_it_is_looked_at_ends_as_well(tmp_path: Pa
             runtime.close()
 
     asyncio.run(scenario())
+
+
+def test_a_mould_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    """Its children are ours, and each says itself that it is there."""
+
+    def become(request: int, fds: list[int]) -> NoReturn:
+        os.write(fds[0], messages.whole_file(request))
+        os._exit(7)
+
+    others = moulds()
+    mould = Mould(become, lambda kept: None)
+    reading, writing = os.pipe()
+    try:
+        for word in (b"one", b"two"):
+            pid = mould.fork(word, [writing])
+            assert os.read(reading, 10) == word
+            assert os.waitpid(pid, 0)[1] == 7 << 8
+            (alive,) = moulds() - others
+            os.kill(alive, signal.SIGKILL)
+            os.waitpid(alive, 0)
+    finally:
+        mould.close()
+        os.close(reading)
+        os.close(writing)
+
+
+def moulds() -> set[int]:
+    """Our children of that name, dead ones too."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == "cl-mould"}

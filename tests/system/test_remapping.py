@@ -36,7 +36,7 @@ services:
 volumes: {data: }
 secrets: {word: {environment: WORD}}
 """
-WRITES = "echo 10.9.9.9 far >> /etc/hosts; rm -rf /opt; mkdir /opt; chown 1000:5 /opt; echo > /dev/stdout"
+WRITES = "echo 10.9.9.9 far >> /etc/hosts; rm -rf /etc/skel; mkdir /etc/skel; chown 1000:5 /etc/skel; echo > /dev/stdout"
 LIMITS = "sed -n 's/Max open files//p' /proc/self/limits; cat /proc/self/oom_score_adj"
 DOCKERFILE = """FROM scratch
 COPY busybox /bin/
@@ -85,9 +85,14 @@ def test_files_of_the_image_belong_to_whom_they_did(engine: Engine) -> None:
 
 def test_a_container_writes_its_root_its_files_and_gives_them_away(engine: Engine) -> None:
     engine.run(
-        "exec", "-T", "a", "sh", "-ec", "echo 10.9.9.9 far >> /etc/hosts; rm -rf /opt; mkdir /opt; chown 1000:5 /opt; echo > /dev/stdout"
+        "exec",
+        "-T",
+        "a",
+        "sh",
+        "-ec",
+        "echo 10.9.9.9 far >> /etc/hosts; rm -rf /etc/skel; mkdir /etc/skel; chown 1000:5 /etc/skel; echo > /dev/stdout",
     )
-    assert engine.run("exec", "-T", "a", "stat", "-c", "%u:%g", "/opt").strip() == "1000:5"
+    assert engine.run("exec", "-T", "a", "stat", "-c", "%u:%g", "/etc/skel").strip() == "1000:5"
 
 
 def test_exec_has_the_limits_of_its_container_and_another_user(engine: Engine) -> None:
