@@ -13,7 +13,7 @@ import anyio
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.cli.containeroptions import create_body, environment
 from compose_lite.cli.context import Context
-from compose_lite.cli.streams import talk
+from compose_lite.cli.streams import detach_keys, talk
 from compose_lite.errors import ApiError, Error, UsageError
 
 PROXIED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -69,7 +69,8 @@ async def run(context: Context, **o: Any) -> int:
             context.print(id)
             return 0
         streams = {word.lower() for word in o["attach"]} or {"stdout", "stderr", *(("stdin",) if o["interactive"] else ())}
-        return await attached(engine, id, streams, tty=o["tty"], removed=o["rm"], proxied=o["sig_proxy"])
+        keys = detach_keys(o["detach_keys"], context.environ)
+        return await attached(engine, id, streams, tty=o["tty"], removed=o["rm"], proxied=o["sig_proxy"], keys=keys)
     except ApiError as error:
         error.status = start_status(error)
         raise
@@ -83,11 +84,13 @@ def start_status(error: ApiError) -> int:
     return 126 if "permission denied" in says or "is a directory" in says else 125
 
 
-async def attached(engine: DockerEngine, id: str, streams: set[str], *, tty: bool, removed: bool = False, proxied: bool = True) -> int:
-    """Attached before the start, so that nothing is missed; the container's exit status."""
+async def attached(
+    engine: DockerEngine, id: str, streams: set[str], *, tty: bool, removed: bool = False, proxied: bool = True, keys: bytes = b""
+) -> int:
+    """Attached before the start, so that nothing is missed; the container's exit status, 0 when left by the detach keys."""
     stdin = "stdin" in streams
     async with await engine.attach(id, stdin=stdin, stdout="stdout" in streams, stderr="stderr" in streams, tty=tty) as stream:
-        result: dict[str, int] = {}
+        result: dict[str, int] = {"code": 0}
         listening = anyio.Event()
 
         async def wait() -> None:
@@ -107,14 +110,17 @@ async def attached(engine: DockerEngine, id: str, streams: set[str], *, tty: boo
                     failed = error
                     group.cancel_scope.cancel()
                 else:
-                    await talk(stream, stdin=stdin, terminal=tty, resize=lambda rows, columns: engine.resize(id, rows, columns))
+                    if await talk(
+                        stream, stdin=stdin, terminal=tty, resize=lambda rows, columns: engine.resize(id, rows, columns), keys=keys
+                    ):
+                        group.cancel_scope.cancel()
             outer.cancel_scope.cancel()
         if failed:
             raise failed
     return result["code"]
 
 
-async def joined(engine: DockerEngine, id: str, *, stdin: bool, proxied: bool, detach: bytes) -> int:
+async def joined(engine: DockerEngine, id: str, *, stdin: bool, proxied: bool, keys: bytes) -> int:
     """This terminal at a running container until it ends; its exit status, 0 when left by the detach keys."""
     document = await engine.container(id)
     terminal, stdin = bool(document["Config"].get("Tty")), stdin and bool(document["Config"].get("OpenStdin"))
@@ -128,9 +134,7 @@ async def joined(engine: DockerEngine, id: str, *, stdin: bool, proxied: bool, d
             group.start_soon(_proxy_signals, engine, id)
         async with anyio.create_task_group() as inner:
             inner.start_soon(wait)
-            if await talk(
-                stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns), detach=detach
-            ):
+            if await talk(stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns), keys=keys):
                 inner.cancel_scope.cancel()
         group.cancel_scope.cancel()
     return result["code"]
@@ -145,14 +149,15 @@ async def _proxy_signals(engine: DockerEngine, id: str) -> None:
                 return
 
 
-async def start(context: Context, names: Sequence[str], attach: bool, interactive: bool) -> int:
+async def start(context: Context, names: Sequence[str], attach: bool, interactive: bool, keys: str) -> int:
     engine = await context.engine()
     if attach or interactive:
         if len(names) > 1:
             raise UsageError("start-many", "you cannot start and attach multiple containers at once")
         document = await engine.container(names[0])
         streams = {"stdout", "stderr", *(("stdin",) if interactive and document["Config"].get("OpenStdin") else ())}
-        return await attached(engine, document["Id"], streams, tty=bool(document["Config"].get("Tty")))
+        tty = bool(document["Config"].get("Tty"))
+        return await attached(engine, document["Id"], streams, tty=tty, keys=detach_keys(keys, context.environ))
     status = 0
     for name in names:
         try:
@@ -182,10 +187,12 @@ async def exec(context: Context, container: str, command: Sequence[str], **o: An
         "AttachStdout": not o["detach"],
         "AttachStderr": not o["detach"],
     }
+    keys = detach_keys(o["detach_keys"], context.environ)
     id = await engine.exec_create(container, body)
     if o["detach"]:
         await engine.exec_detached(id, tty=tty)
         return 0
     async with await engine.exec_start(id, tty=tty) as stream:
-        await talk(stream, stdin=stdin, terminal=tty, resize=lambda rows, columns: engine.exec_resize(id, rows, columns))
+        if await talk(stream, stdin=stdin, terminal=tty, resize=lambda rows, columns: engine.exec_resize(id, rows, columns), keys=keys):
+            return 0
     return int((await engine.exec_inspect(id)).get("ExitCode") or 0)

@@ -43,6 +43,7 @@ OPTIONS = (
     options("--device-read-iops", help="Limit read rate (IO per second) from a device"),
     options("--device-write-bps", help="Limit write rate (bytes per second) to a device"),
     options("--device-write-iops", help="Limit write rate (IO per second) to a device"),
+    flag("--disable-content-trust", default=True, hidden=True, help="Skip image verification (there is none)"),
     options("--dns", help="Set custom DNS servers"),
     options("--dns-option", help="Set DNS options"),
     options("--dns-search", help="Set custom DNS search domains"),
@@ -66,9 +67,11 @@ OPTIONS = (
     option("--ip6", default="", help="IPv6 address (e.g., 2001:db8::33)"),
     option("--ipc", default="", help="IPC mode to use"),
     option("--isolation", default="", help="Container isolation technology"),
+    option("--kernel-memory", default="", hidden=True, help="Without effect, as with Docker since version 23"),
     options("-l", "--label", help="Set meta data on a container"),
     options("--label-file", help="Read in a line delimited file of labels"),
     options("--link", help="Add link to another container"),
+    options("--link-local-ip", help="Container IPv4/IPv6 link-local addresses"),
     option("--log-driver", default="", help="Logging driver for the container"),
     options("--log-opt", help="Log driver options"),
     option("--mac-address", default="", help="Container MAC address"),
@@ -106,6 +109,7 @@ OPTIONS = (
     flag("-t", "--tty", help="Allocate a pseudo-TTY"),
     options("--ulimit", help="Ulimit options"),
     option("-u", "--user", default="", help="Username or UID (format: <name|uid>[:<group|gid>])"),
+    flag("--use-api-socket", hidden=True, help="Refused: bind the engine's socket by name"),
     option("--userns", default="", help="User namespace to use"),
     option("--uts", default="", help="UTS namespace to use"),
     options("-v", "--volume", help="Bind mount a volume"),
@@ -117,12 +121,36 @@ OPTIONS = (
 )
 
 
+_LIMITS = {
+    "--blkio-weight", "--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpu-shares", "--cpus", "--cpuset-cpus",
+    "--cpuset-mems", "--memory", "--memory-reservation", "--memory-swap", "--pids-limit",
+}  # fmt: skip
+UPDATE = tuple(one for one in OPTIONS if {*_LIMITS, "--restart"} & set(one.opts))
+
+
+def update_body(o: Mapping[str, Any]) -> Document:
+    """The body of POST /containers/{id}/update: what is given. Raises UsageError."""
+    body = {key: value for key, value in _limits(o).items() if value}
+    if o["restart"]:
+        body["RestartPolicy"] = _restart(o["restart"])
+    if not body:
+        raise UsageError("argument-missing", "you must provide one or more flags when using this command")
+    return body
+
+
 def refuse(word: str, name: str, why: str) -> UsageError:
     return UsageError("container-option", f'invalid argument "{word}" for "{name}": {why}', status=125)
 
 
 def create_body(o: Mapping[str, Any], environ: Mapping[str, str], cwd: str) -> Document:
     """The body of POST /containers/create. o: the options' values by name. Raises UsageError."""
+    if not o["disable_content_trust"]:
+        raise UsageError("container-option", "--disable-content-trust=false: images' signatures are not verified here", status=125)
+    if o["use_api_socket"]:
+        remedy = "Bind it: -v /run/compose-lite/engine.sock:/var/run/docker.sock (compose-lite engine socket prints the path)."
+        raise UsageError("container-option", "--use-api-socket is not supported", remedy=remedy, status=125)
+    if o["kernel_memory"]:
+        _size(o, "kernel_memory")
     exposed, bindings = _ports(o)
     binds, anonymous = _volumes(o["volume"], cwd)
     attach = {word.lower() for word in o["attach"]} or {"stdout", "stderr", *(("stdin",) if o["interactive"] else ())}
@@ -235,33 +263,50 @@ def _size(o: Mapping[str, Any], name: str) -> int | None:
     return -1 if word == "-1" else _parsed(units.parse_size, word, f"--{name.replace('_', '-')}") if word else None
 
 
-def _host(o: Mapping[str, Any], cwd: str) -> Document:
-    restart, _, retries = o["restart"].partition(":")
+def _restart(word: str) -> Document:
+    """`on-failure:3`"""
+    name, _, retries = word.partition(":")
     if retries and not retries.isdigit():
-        raise refuse(o["restart"], "--restart", "maximum retry count must be an integer")
-    if restart not in ("", "no") and o["rm"]:
-        raise UsageError("container-option", "conflicting options: cannot specify both --restart and --rm", status=125)
-    log = {"Type": o["log_driver"], "Config": nouns.pairs(o["log_opt"])}
-    host: Document = {
-        "AutoRemove": o["rm"],
-        "Annotations": nouns.pairs(o["annotation"]) or None,
+        raise refuse(word, "--restart", "maximum retry count must be an integer")
+    return {"Name": name or "no", "MaximumRetryCount": int(retries or 0)}
+
+
+def _limits(o: Mapping[str, Any]) -> Document:
+    """What `update` can change as well."""
+    return {
         "BlkioWeight": o["blkio_weight"] or None,
-        "BlkioWeightDevice": [_rate(word, "Weight") for word in o["blkio_weight_device"]] or None,
-        **{key: [_rate(word, "Rate") for word in o[name]] or None for key, name in _RATES.items()},
         "CpuRealtimePeriod": o["cpu_rt_period"] or None,
         "CpuRealtimeRuntime": o["cpu_rt_runtime"] or None,
-        "Isolation": o["isolation"] or None,
-        "CapAdd": list(o["cap_add"]) or None,
-        "CapDrop": list(o["cap_drop"]) or None,
-        "CgroupParent": o["cgroup_parent"] or None,
-        "CgroupnsMode": o["cgroupns"] or None,
-        "ContainerIDFile": o["cidfile"] or None,
         "CpuPeriod": o["cpu_period"] or None,
         "CpuQuota": o["cpu_quota"] or None,
         "CpuShares": o["cpu_shares"] or None,
         "NanoCpus": round(o["cpus"] * 10**9) or None,
         "CpusetCpus": o["cpuset_cpus"] or None,
         "CpusetMems": o["cpuset_mems"] or None,
+        "Memory": _size(o, "memory"),
+        "MemoryReservation": _size(o, "memory_reservation"),
+        "MemorySwap": _size(o, "memory_swap"),
+        "PidsLimit": o["pids_limit"] or None,
+    }
+
+
+def _host(o: Mapping[str, Any], cwd: str) -> Document:
+    restart = _restart(o["restart"])
+    if restart["Name"] != "no" and o["rm"]:
+        raise UsageError("container-option", "conflicting options: cannot specify both --restart and --rm", status=125)
+    log = {"Type": o["log_driver"], "Config": nouns.pairs(o["log_opt"])}
+    host: Document = {
+        **_limits(o),
+        "AutoRemove": o["rm"],
+        "Annotations": nouns.pairs(o["annotation"]) or None,
+        "BlkioWeightDevice": [_rate(word, "Weight") for word in o["blkio_weight_device"]] or None,
+        **{key: [_rate(word, "Rate") for word in o[name]] or None for key, name in _RATES.items()},
+        "Isolation": o["isolation"] or None,
+        "CapAdd": list(o["cap_add"]) or None,
+        "CapDrop": list(o["cap_drop"]) or None,
+        "CgroupParent": o["cgroup_parent"] or None,
+        "CgroupnsMode": o["cgroupns"] or None,
+        "ContainerIDFile": o["cidfile"] or None,
         "Devices": [_device(word) for word in o["device"] if not _CDI.fullmatch(word)] or None,
         "DeviceRequests": [*_gpus(o["gpus"]), *({"Driver": "cdi", "DeviceIDs": [w]} for w in o["device"] if _CDI.fullmatch(w))] or None,
         "DeviceCgroupRules": list(o["device_cgroup_rule"]) or None,
@@ -274,19 +319,15 @@ def _host(o: Mapping[str, Any], cwd: str) -> Document:
         "IpcMode": o["ipc"] or None,
         "Links": list(o["link"]) or None,
         "LogConfig": log if log["Type"] or log["Config"] else None,
-        "Memory": _size(o, "memory"),
-        "MemoryReservation": _size(o, "memory_reservation"),
-        "MemorySwap": _size(o, "memory_swap"),
         "MemorySwappiness": None if o["memory_swappiness"] == -1 else o["memory_swappiness"],
         "Mounts": [mount(word, cwd) for word in o["mount"]] or None,
         "OomKillDisable": o["oom_kill_disable"] or None,
         "OomScoreAdj": o["oom_score_adj"] or None,
         "PidMode": o["pid"] or None,
-        "PidsLimit": o["pids_limit"] or None,
         "Privileged": o["privileged"],
         "PublishAllPorts": o["publish_all"],
         "ReadonlyRootfs": o["read_only"],
-        "RestartPolicy": {"Name": restart or "no", "MaximumRetryCount": int(retries or 0)},
+        "RestartPolicy": restart,
         "Runtime": o["runtime"] or None,
         "SecurityOpt": [_security(word, cwd) for word in o["security_opt"]] or None,
         "ShmSize": _size(o, "shm_size"),
@@ -432,16 +473,17 @@ def _networks(o: Mapping[str, Any], host: Document) -> Document:
                 next((value for key, _, value in fields if key == "ip"), ""),
                 next((value for key, _, value in fields if key == "ip6"), ""),
                 next((value for key, _, value in fields if key == "mac-address"), ""),
+                [value for key, _, value in fields if key == "link-local-ip"],
             )
         if not n:
             host["NetworkMode"] = name
-            endpoint |= _endpoint(list(o["network_alias"]), o["ip"], o["ip6"], o["mac_address"])
+            endpoint |= _endpoint(list(o["network_alias"]), o["ip"], o["ip6"], o["mac_address"], list(o["link_local_ip"]))
         if endpoint or (name not in ("default", "bridge", "host", "none") and not name.startswith("container:")):
             made[name] = endpoint
     return made
 
 
-def _endpoint(aliases: list[str], ip: str, ip6: str, mac: str) -> Document:
-    addresses = {key: value for key, value in (("IPv4Address", ip), ("IPv6Address", ip6)) if value}
+def _endpoint(aliases: list[str], ip: str, ip6: str, mac: str, local: list[str]) -> Document:
+    addresses = {key: value for key, value in (("IPv4Address", ip), ("IPv6Address", ip6), ("LinkLocalIPs", local)) if value}
     made = {"Aliases": aliases, "IPAMConfig": addresses, "MacAddress": mac}
     return {key: value for key, value in made.items() if value}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import termios
 import tty
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import anyio
 
+from compose_lite.api import detach
 from compose_lite.api.client import Answer, Hijacked
+from compose_lite.api.detach import Watch
 from compose_lite.cli.context import Context, OutputClosed
 from compose_lite.errors import ApiError, Error, UsageError
 
@@ -28,28 +31,26 @@ def raw_terminal(enabled: bool) -> Iterator[None]:
         return
     before = termios.tcgetattr(0)
     try:
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSANOW)  # what was typed ahead is for the other side
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
-DETACH_KEYS = b"\x10\x11"  # ctrl-p, ctrl-q
+def detach_keys(text: str, environ: Mapping[str, str]) -> bytes:
+    """An option's `ctrl-p,ctrl-q`, else `detachKeys` of Docker's config.json, as the bytes that a terminal sends. Raises UsageError."""
+    folder = environ.get("DOCKER_CONFIG") or os.path.join(environ.get("HOME") or "/root", ".docker")
+    configured = ""
+    if not text:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            configured = str(json.loads(Path(folder, "config.json").read_bytes()).get("detachKeys") or "")
+    try:
+        return detach.parse(text or configured)
+    except ValueError as error:
+        raise UsageError("detach-keys", str(error), remedy="Say for example ctrl-p,ctrl-q or a,b.") from None
 
 
-def detach_keys(text: str) -> bytes:
-    """`ctrl-p,ctrl-q` or `x,y` as the bytes that a terminal sends. Raises UsageError."""
-    made = b""
-    for word in text.split(","):
-        key = word.removeprefix("ctrl-")
-        control = word.startswith("ctrl-") and len(key) == 1 and (key.isalpha() or key in "@[\\]^_")
-        if not control and len(word) != 1:
-            raise UsageError("detach-keys", f"invalid detach keys {text!r}", remedy="Say for example ctrl-p,ctrl-q or a,b.")
-        made += bytes([ord(key.upper()) & 0x1F]) if control else word.encode()
-    return made
-
-
-async def talk(stream: Hijacked, *, stdin: bool, terminal: bool, resize: Resize | None = None, detach: bytes = DETACH_KEYS) -> bool:
+async def talk(stream: Hijacked, *, stdin: bool, terminal: bool, resize: Resize | None = None, keys: bytes = b"") -> bool:
     """Until the stream's output ends. terminal: the other side has one; ours is raw then, and its size follows.
 
     True when the user has left by the detach keys, which count only at a terminal.
@@ -58,7 +59,7 @@ async def talk(stream: Hijacked, *, stdin: bool, terminal: bool, resize: Resize 
     async with anyio.create_task_group() as group:
 
         async def send() -> None:
-            if await _send_input(stream, detach if terminal and os.isatty(0) else b""):
+            if await _send_input(stream, Watch(keys if terminal and os.isatty(0) else b"")):
                 left.set()
                 group.cancel_scope.cancel()
 
@@ -83,9 +84,8 @@ def _write(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-async def _send_input(stream: Hijacked, detach: bytes) -> bool:
+async def _send_input(stream: Hijacked, watch: Watch) -> bool:
     """Standard input to its end; True when the detach keys were typed."""
-    typed = b""
     with contextlib.suppress(OSError):
         while True:
             await _readable(0)
@@ -93,13 +93,10 @@ async def _send_input(stream: Hijacked, detach: bytes) -> bool:
             if not data:
                 await stream.send_eof()
                 return False
-            typed += data
-            if detach and detach in typed:
-                await stream.send(typed[: typed.index(detach)])
+            typed, left = watch.take(data)
+            await stream.send(typed)
+            if left:
                 return True
-            held = next((n for n in range(len(detach) - 1, 0, -1) if typed.endswith(detach[:n])), 0)
-            await stream.send(typed[: len(typed) - held])
-            typed = typed[len(typed) - held :]
     return False
 
 

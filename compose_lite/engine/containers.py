@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compose_lite.engine import creation, devices, ociconfig, runtimes
+from compose_lite.engine import creation, devices, ociconfig, runtimes, updating
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.record import Container
 from compose_lite.engine.runs import Live, Runs, cleaning
@@ -129,17 +129,16 @@ class Containers(Runs):
     def update(self, container: Container, body: Mapping[str, Any]) -> list[str]:
         """Limits and restart policy of a living container."""
         container.after(Event.UPDATE)
-        host = {**container.host_config, **{k: v for k, v in body.items() if v and k in container.host_config}}
-        warnings = creation.check_host_config(host)
-        unmet: list[str] = []
+        host, warnings = updating.updated(container.id, container.host_config, body)
         if container.running:
-            limits = ociconfig.resources(host, (), True, devices.disk_numbers(host))
-            limits.pop("devices")
-            unmet = self.runtime.group(container.id).apply(limits)
+            group = self.runtime.group(container.id)
+            if unmet := group.apply(updating.limits(host, body, devices.disk_numbers(host))):
+                group.apply(updating.limits(container.host_config, {}, devices.disk_numbers(host)))  # as it was
+                raise EngineError(f"Cannot update container {container.id}: {', '.join(unmet)}")
         container.host_config = host
         self.store.put_container(container)
         self.emit(container, "update")
-        return [*warnings, *unmet]
+        return warnings
 
     # remove
 

@@ -125,16 +125,18 @@ class Group:
     def apply(self, resources: Mapping[str, Any]) -> list[str]:
         """Writes the limits; returns those that cannot be kept, as `memory limit: reason`."""
         table = cgroup_v2 if self.version == 2 else cgroup_v1
-        unmet = []
-        for words, controller, file, value in table.settings(resources):
-            folder = self.unified if self.version == 2 else self.paths.get(controller)
-            if not folder:
-                unmet.append(f"{words}: no permission for the {controller} cgroup")
-                continue
-            problem = _write_limit(folder, file, value, table.OTHER_NAMES)
-            if problem:
-                unmet.append(f"{words}: {problem}")
-        return unmet
+        wanted = list(table.settings(resources))
+        for _ in range(2):  # the second time those that had to wait for others: memory is never above memory and swap
+            failed = [(one, problem) for one in wanted if (problem := self._set(one))]
+            wanted = [one for one, _ in failed]
+        return [f"{one[0]}: {problem}" for one, problem in failed]
+
+    def _set(self, setting: tuple[str, str, str, str]) -> str | None:
+        """None, or why not."""
+        table = cgroup_v2 if self.version == 2 else cgroup_v1
+        _, controller, file, value = setting
+        folder = self.unified if self.version == 2 else self.paths.get(controller)
+        return _write_limit(folder, file, value, table.OTHER_NAMES) if folder else f"no permission for the {controller} cgroup"
 
     def apply_devices(self, rules: list[Mapping[str, Any]]) -> list[str]:
         """The device rules; a machine where they cannot be set says so."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from compose_lite.linux.cgroups import Group
 
 _PAGE = 4096
+_UNIFIED = "/sys/fs/cgroup"
 # path, major, minor: there in every container (runtime-spec, "Default Devices")
 _DEFAULT_DEVICES = (
     ("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/random", 1, 8), ("/dev/urandom", 1, 9), ("/dev/tty", 5, 0),
@@ -129,17 +130,16 @@ class Root:
 
     def _cgroup(self, destination: str, place: str, options: mounts.Options) -> None:
         if self.group.version == 2:
-            if self.own_cgroup_namespace:
-                try:
-                    mounts.mount("cgroup", place, "cgroup2", options.flags)
-                    return
-                except OSError as error:
-                    if error.errno not in (*_REFUSED, errno.EBUSY):
-                        raise
-            if self.group.unified:
+            try:
+                mounts.mount("cgroup", place, "cgroup2", options.flags)  # without a namespace of our own the whole tree, as with runc
+                return
+            except OSError as error:
+                if error.errno not in (*_REFUSED, errno.EBUSY):
+                    raise
+            if shown := self.group.unified if self.own_cgroup_namespace else _UNIFIED:
                 bind = mounts.Options(())
                 bind.flags = options.flags | mounts.BIND
-                self._bind(self.group.unified, destination, place, bind)
+                self._bind(shown, destination, place, bind)
             return
         writable = options.flags & ~mounts.RDONLY
         mounts.mount("tmpfs", place, "tmpfs", writable, "mode=755")

@@ -103,7 +103,7 @@ class Rig:
     def log(self, id: str) -> bytes:
         return (self.folder / id / "log.json").read_bytes()
 
-    async def ended(self, id: str, exec_id: str | None = None, seconds: float = 10) -> ExitNotice:
+    async def ended(self, id: str, exec_id: str | None = None, seconds: float = 60) -> ExitNotice:
         import asyncio
 
         async with asyncio.timeout(seconds):

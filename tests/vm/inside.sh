@@ -11,6 +11,7 @@ report="-p tests.vm.report -p no:cacheprovider -q -q --no-header --no-summary --
 case $part in
     runtime)
         cd /src
+        ulimit -n "$(ulimit -Hn)" # runc, as every Go program, raises its own soft limit and hands it on
         # shellcheck disable=SC2086
         exec python3 -m pytest $report "$@" tests/runtime
         ;;

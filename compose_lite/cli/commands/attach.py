@@ -22,8 +22,8 @@ COMMAND = Command(
 
 
 async def run(context: Context, service: str, detach_keys: str, index: int, no_stdin: bool, sig_proxy: bool) -> int:
-    keys = streams.detach_keys(detach_keys) if detach_keys else streams.DETACH_KEYS
+    keys = streams.detach_keys(detach_keys, context.environ)
     _, name = context.load_or_name()
     engine = await context.engine()
     container = await one_of(engine, name, service, index, all=False)
-    return await joined(engine, container.id, stdin=not no_stdin, proxied=sig_proxy, detach=keys)
+    return await joined(engine, container.id, stdin=not no_stdin, proxied=sig_proxy, keys=keys)

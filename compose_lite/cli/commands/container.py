@@ -1,4 +1,4 @@
-"""`container`: ls, inspect, create, run, start, stop, restart, kill, rm, logs, exec, prune and the like, in Docker's forms."""
+"""`container`: ls, inspect, create, run, update, start, stop, restart, kill, rm, logs, exec, prune and the like, in Docker's forms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from compose_lite.api.protocol import split_reference
 from compose_lite.cli import attaching, containerrow, nouns, streams, tables
 from compose_lite.cli.commands import stats as usage
-from compose_lite.cli.containeroptions import OPTIONS
+from compose_lite.cli.containeroptions import OPTIONS, UPDATE, update_body
 from compose_lite.cli.context import Context
 from compose_lite.cli.copying import copy_in, copy_out, split_path
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
@@ -78,9 +78,9 @@ async def unpause(context: Context, names: tuple[str, ...]) -> int:
     return await nouns.each(context, names, (await context.engine()).unpause)
 
 
-async def start(context: Context, names: tuple[str, ...], attach: bool, interactive: bool) -> int:
+async def start(context: Context, names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str) -> int:
     nouns.at_least(names, f"{context.program} container start")
-    return await attaching.start(context, names, attach, interactive)
+    return await attaching.start(context, names, attach, interactive, detach_keys)
 
 
 async def wait(context: Context, names: tuple[str, ...]) -> None:
@@ -92,6 +92,17 @@ async def wait(context: Context, names: tuple[str, ...]) -> None:
 
 async def rename(context: Context, container: str, name: str) -> None:
     await (await context.engine()).rename(container, name)
+
+
+async def update(context: Context, names: tuple[str, ...], **o: Any) -> int:
+    nouns.at_least(names, f"{context.program} container update")
+    body, engine = update_body(o), await context.engine()
+
+    async def change(name: str) -> None:
+        for warning in (await engine.update(name, body)).get("Warnings") or ():
+            context.err.write(f"{warning}\n")
+
+    return await nouns.each(context, names, change)
 
 
 async def top(context: Context, container: str, words: tuple[str, ...]) -> None:
@@ -142,12 +153,12 @@ async def cp(context: Context, source: str, target: str, archive: bool, follow_l
 
 
 async def attach(context: Context, container: str, detach_keys: str, no_stdin: bool, sig_proxy: bool) -> int:
-    keys = streams.detach_keys(detach_keys) if detach_keys else streams.DETACH_KEYS
+    keys = streams.detach_keys(detach_keys, context.environ)
     engine = await context.engine()
     document = await engine.container(container)
     if not document["State"]["Running"]:
         raise UsageError("not-running", "cannot attach to a stopped container, start it first")
-    return await attaching.joined(engine, document["Id"], stdin=not no_stdin, proxied=sig_proxy, detach=keys)
+    return await attaching.joined(engine, document["Id"], stdin=not no_stdin, proxied=sig_proxy, keys=keys)
 
 
 async def export(context: Context, container: str, output: str) -> None:
@@ -195,6 +206,7 @@ async def commit(
 
 
 NAMES = arguments("names", metavar="CONTAINER [CONTAINER...]")
+DETACH_KEYS = option("--detach-keys", default="", help="Override the key sequence for detaching a container")
 CP = (
     argument("source", metavar="CONTAINER:SRC_PATH|SRC_PATH|-"),
     argument("target", metavar="CONTAINER:DEST_PATH|DEST_PATH|-"),
@@ -204,7 +216,7 @@ CP = (
 )
 ATTACH = (
     argument("container"),
-    option("--detach-keys", default="", help="Override the key sequence for detaching a container"),
+    DETACH_KEYS,
     flag("--no-stdin", help="Do not attach STDIN"),
     flag("--sig-proxy", default=True, help="Proxy all received signals to the process"),
 )
@@ -228,6 +240,7 @@ RM = (
 START = (
     flag("-a", "--attach", help="Attach STDOUT/STDERR and forward signals"),
     flag("-i", "--interactive", help="Attach container's STDIN"),
+    DETACH_KEYS,
     NAMES,
 )
 LOGS = (
@@ -240,6 +253,7 @@ LOGS = (
 )
 EXEC = (
     flag("-d", "--detach", help="Detached mode: run command in the background"),
+    DETACH_KEYS,
     options("-e", "--env", help="Set environment variables"),
     options("--env-file", help="Read in a file of environment variables"),
     flag("-i", "--interactive", help="Keep STDIN open even if not attached"),
@@ -252,6 +266,7 @@ EXEC = (
 )
 RUN = (
     flag("-d", "--detach", help="Run container in background and print container ID"),
+    DETACH_KEYS,
     flag("--sig-proxy", default=True, help="Proxy received signals to the process"),
     *OPTIONS,
 )
@@ -301,6 +316,7 @@ SUBCOMMANDS: dict[str, tuple[Command, Any]] = {
     "pause": (Command("pause", "Pause all processes within one or more containers", (NAMES,)), pause),
     "unpause": (Command("unpause", "Unpause all processes within one or more containers", (NAMES,)), unpause),
     "wait": (Command("wait", "Block until containers stop, then print their exit codes", (NAMES,)), wait),
+    "update": (Command("update", "Update configuration of one or more containers", (*UPDATE, NAMES)), update),
     "rename": (Command("rename", "Rename a container", (argument("container"), argument("name"))), rename),
     "top": (
         Command(

@@ -9,7 +9,7 @@ from typing import Any
 from compose_lite.cli.context import Context
 from compose_lite.cli.lifecycle import one_of
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
-from compose_lite.cli.streams import talk
+from compose_lite.cli.streams import detach_keys, talk
 from compose_lite.errors import ApiError
 
 COMMAND = Command(
@@ -60,7 +60,13 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
         error.status = 127 if "not found" in error.says or "no such file" in error.says else 126 if "permission denied" in error.says else 1
         raise
     async with stream:
-        await talk(
-            stream, stdin=bool(o["interactive"]), terminal=terminal, resize=lambda rows, columns: engine.exec_resize(exec_id, rows, columns)
-        )
+        keys = detach_keys("", context.environ)
+        if await talk(
+            stream,
+            stdin=bool(o["interactive"]),
+            terminal=terminal,
+            resize=lambda rows, columns: engine.exec_resize(exec_id, rows, columns),
+            keys=keys,
+        ):
+            return 0
     return int((await engine.exec_inspect(exec_id)).get("ExitCode") or 0)

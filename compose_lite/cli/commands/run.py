@@ -14,7 +14,7 @@ import anyio
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
 from compose_lite.cli.progress import Plain, progress
-from compose_lite.cli.streams import talk
+from compose_lite.cli.streams import detach_keys, talk
 from compose_lite.cli.upping import Upping, pull_policy
 from compose_lite.errors import ApiError, ProjectError, UsageError, first_error, nearest
 from compose_lite.graph.services import needs
@@ -101,6 +101,7 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     id = str(answer["Id"])
     for warning in answer.get("Warnings") or ():
         report.warn(warning)
+    left = False
     try:
         await inject(engine, id, injected_files(instance))
         if o["detach"]:
@@ -112,14 +113,17 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
         async def started() -> None:
             await _post_start(engine, id, name, wanted)
 
-        return await _attached(engine, id, stdin=bool(o["interactive"]), terminal=terminal, removed=o["rm"], started=started)
+        stdin, keys = bool(o["interactive"]), detach_keys("", context.environ)
+        status = await _attached(engine, id, stdin=stdin, terminal=terminal, removed=o["rm"], started=started, keys=keys)
+        left = status is None
+        return status or 0
     except (ApiError, BaseExceptionGroup) as failed:
         error = first_error(failed)
         if not isinstance(error, ApiError):
             raise
         raise ProjectError("run-failed", str(error), status=not_started(error.says) if wanted.init else 1) from error
     finally:
-        if o["rm"] and not o["detach"]:
+        if o["rm"] and not o["detach"] and not left:
             with anyio.CancelScope(shield=True), suppress(ApiError):
                 await engine.remove(id, force=True, volumes=True)
 
@@ -149,9 +153,10 @@ async def _runs(engine: Any, id: str) -> bool:
 
 
 async def _attached(
-    engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool, started: Callable[[], Coroutine[Any, Any, None]]
-) -> int:
-    """Attached before the start, so that nothing is missed; the status of the container, once it is gone when it goes by itself.
+    engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool, started: Callable[[], Coroutine[Any, Any, None]], keys: bytes
+) -> int | None:
+    """Attached before the start, so that nothing is missed; the status of the container, once it is gone when it goes by itself;
+    None when the user has left it by the detach keys.
 
     started: run beside it from its start on; its error is raised after the end.
     """
@@ -180,10 +185,11 @@ async def _attached(
                 group.cancel_scope.cancel()
                 raise
             group.start_soon(beside)
-            await talk(stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns))
-    if failed and not result["code"]:
+            if await talk(stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns), keys=keys):
+                group.cancel_scope.cancel()
+    if failed and not result.get("code"):
         raise failed[0]
-    return result["code"]
+    return result.get("code")
 
 
 async def _dependencies(context: Context, project: Project, service: Service, report: Plain, o: dict[str, Any]) -> Project:

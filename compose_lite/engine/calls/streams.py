@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from compose_lite.api.detach import Watch, parse
 from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, frame
 from compose_lite.engine import events, execs, usage
 from compose_lite.engine import logs as log_files
@@ -51,6 +52,7 @@ async def logs(rooms: Rooms, request: Request) -> None:
 
 async def attach(rooms: Rooms, request: Request) -> None:
     container = rooms.one(request)
+    watch = _watch(request.text("detachKeys"), container.tty)
     stdin, output = request.flag("stdin"), request.flag("stdout") or request.flag("stderr")
     content_type = RAW if container.tty or request.version < (1, 42) else MULTIPLEXED
     wants = {"stdout": request.flag("stdout"), "stderr": request.flag("stderr")}
@@ -71,7 +73,7 @@ async def attach(rooms: Rooms, request: Request) -> None:
             return
         attachment = ready.result()
         try:
-            await _join(container, duplex, attachment, stdin, output, wants)
+            await _join(container, duplex, attachment, watch if stdin else None, output, wants)
         finally:
             attachment.close()
     finally:
@@ -79,23 +81,45 @@ async def attach(rooms: Rooms, request: Request) -> None:
         gone.cancel()
 
 
-async def _join(container: Container, duplex: Duplex, attachment: Attachment, stdin: bool, output: bool, wants: dict[str, bool]) -> None:
+def _watch(keys: str, tty: bool) -> Watch:
+    """For the detach keys in what a client types; they count at a terminal only."""
+    try:
+        return Watch(parse(keys) if tty else b"")
+    except ValueError as error:
+        raise EngineError(str(error), http_status=400) from None
+
+
+async def _join(
+    container: Container, duplex: Duplex, attachment: Attachment, stdin: Watch | None, output: bool, wants: dict[str, bool]
+) -> None:
+    """stdin: passed on when given, until it finds the detach keys; the call ends then."""
+
     async def feed() -> None:
         with contextlib.suppress(OSError):
             while data := await duplex.receive():
                 if stdin:
-                    await attachment.write(data)
+                    typed, left = stdin.take(data)
+                    await attachment.write(typed)
+                    if left:
+                        return
             if stdin and not container.tty:
                 await attachment.close_stdin()
+            await asyncio.Event().wait()  # its output goes on
 
-    feeding = asyncio.ensure_future(feed())
-    try:
+    async def show() -> None:
         while (piece := await attachment.read()) is not None:
             stream, data = piece
             if output and wants[stream]:
                 await duplex.send(data if container.tty else frame(STDOUT if stream == "stdout" else STDERR, data))
+
+    both = [asyncio.ensure_future(work()) for work in (feed, show)]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        feeding.cancel()
+        for one in both:
+            one.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await both[1]
 
 
 async def stats(rooms: Rooms, request: Request) -> None:
@@ -140,6 +164,7 @@ async def exec_start(rooms: Rooms, request: Request) -> Any:
         return Reply(200, content=b"")
     tty = bool(one.body.get("Tty"))
     stdin = bool(one.body.get("AttachStdin"))
+    watch = _watch(str(one.body.get("DetachKeys") or ""), tty)
     rooms.execs.check(one)
     rooms.execs.process(one.container, one.body)  # a user who is not there is an answer, not output
     # First the head, then the start, as with Docker: some clients lose what comes together with the head.
@@ -151,20 +176,48 @@ async def exec_start(rooms: Rooms, request: Request) -> Any:
         await duplex.send(said if tty else frame(STDOUT, said))
         return None
     try:
-        await _run_exec(one, duplex, pipes, tty, stdin)
-    finally:
+        left = await _run_exec(one, duplex, pipes, tty, watch if stdin else None)
+    except BaseException:
+        one.master = -1
+        pipes.close()
+        raise
+    if left:
+        rooms.containers.background(_leave_exec(one, pipes))
+    else:
         one.master = -1
         pipes.close()
     return None
 
 
-async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, stdin: bool) -> None:
+async def _leave_exec(one: execs.Exec, pipes: Pipes) -> None:
+    """Nobody looks at its terminal any more, and it is not to hang for that."""
+
+    async def drop(data: bytes) -> None:
+        del data
+
+    reading = asyncio.ensure_future(pump_out(pipes.master, drop))
+    await one.ended.wait()
+    reading.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reading
+    one.master = -1
+    pipes.close()
+
+
+async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, stdin: Watch | None) -> bool:
+    """True when the client has left by the detach keys: it runs on."""
+    left = asyncio.Event()
+
     async def feed() -> None:
         with contextlib.suppress(OSError):
             while data := await duplex.receive():
                 target = pipes.master if tty else pipes.stdin
                 if stdin and target >= 0:
-                    await write_all(target, data)
+                    typed, detached = stdin.take(data)
+                    await write_all(target, typed)
+                    if detached:
+                        left.set()
+                        return
         pipes.close_stdin()
 
     def sender(stream: int) -> Callable[[bytes], Awaitable[None]]:
@@ -174,9 +227,13 @@ async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, st
     feeding = asyncio.ensure_future(feed())
     reading = asyncio.gather(*(pump_out(fd, sender(stream)) for fd, stream in sources))
     try:
-        ended = asyncio.ensure_future(one.ended.wait())
-        waiting: set[asyncio.Future[Any]] = {ended, reading}
+        ended, leaving = asyncio.ensure_future(one.ended.wait()), asyncio.ensure_future(left.wait())
+        waiting: set[asyncio.Future[Any]] = {ended, reading, leaving}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if left.is_set():
+            ended.cancel()
+            return True
         # A child that holds the pipe does not keep the exec open; what was written before the end still comes.
         await asyncio.wait({reading}, timeout=None if not one.ended.is_set() else 0.2)
         if not one.ended.is_set():
@@ -187,6 +244,7 @@ async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, st
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError, Gone):
             await reading
+    return False
 
 
 async def _until_gone(duplex: Duplex) -> None:
