@@ -1,6 +1,7 @@
 """Which subnet a network gets and which address a container gets. Pure: what is taken comes in as an argument.
 
-Docker's default pools: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/16 in /20 steps; IPv6 from a ULA prefix.
+Docker's default pools: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/16 in /20 steps; IPv6 from a ULA prefix. Docker's 31 networks are
+soon used up where many projects run, beside a Docker above all, so 256 small ones follow: 10.201.0.0/16 in /24 steps.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def default_pools() -> Iterator[IPv4Network]:
     for second in range(17, 32):
         yield IPv4Network(f"172.{second}.0.0/16")
     yield from IPv4Network("192.168.0.0/16").subnets(new_prefix=20)
+    yield from IPv4Network("10.201.0.0/16").subnets(new_prefix=24)
 
 
 def choose_subnet(taken: Iterable[Network], pools: Iterable[IPv4Network] | None = None) -> IPv4Network:

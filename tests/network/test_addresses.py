@@ -12,14 +12,15 @@ from compose_lite.network import addresses
 NETWORKS = st.integers(0, 2**32 - 1).flatmap(lambda n: st.integers(8, 30).map(lambda p: IPv4Network((n, p), strict=False)))
 
 
-def test_pools_are_dockers() -> None:
+def test_pools_are_dockers_and_then_small_ones() -> None:
     pools = list(addresses.default_pools())
-    assert (str(pools[0]), str(pools[14]), str(pools[15]), str(pools[-1])) == (
+    assert (str(pools[0]), str(pools[14]), str(pools[15]), str(pools[30])) == (
         "172.17.0.0/16",
         "172.31.0.0/16",
         "192.168.0.0/20",
         "192.168.240.0/20",
     )
+    assert (str(pools[31]), str(pools[-1]), len(pools)) == ("10.201.0.0/24", "10.201.255.0/24", 31 + 256)
 
 
 def test_the_first_free_pool_is_taken() -> None:
