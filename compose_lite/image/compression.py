@@ -10,6 +10,7 @@ import gzip
 import importlib
 import io
 import lzma
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
@@ -63,7 +64,17 @@ XZ = Compression("xz", b"\xfd7zXZ\x00", "", lambda raw: lzma.open(raw, "rb"), la
 
 ALL = (GZIP, ZSTD, BZIP2, XZ)
 PEEK = max(len(entry.magic) for entry in ALL)
-READ_ERRORS = (EOFError, OSError, lzma.LZMAError, ValueError)
+
+
+def _errors_of_isal() -> tuple[type[Exception], ...]:
+    """An error of its own, which is none of zlib's."""
+    try:
+        return (cast("type[Exception]", importlib.import_module("isal.igzip_lib").IsalError),)
+    except ImportError:
+        return ()
+
+
+READ_ERRORS: tuple[type[Exception], ...] = (EOFError, OSError, lzma.LZMAError, ValueError, zlib.error, *_errors_of_isal())
 
 
 def detect(start: bytes) -> Compression:

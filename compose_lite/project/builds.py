@@ -52,7 +52,9 @@ class BuildFailed(ProjectError):
         self.checked = checked
         excerpt = f"{failed['excerpt']}\n\n" if failed.get("excerpt") else ""
         target = f"target {service}: " if service else ""
-        super().__init__("build-failed", f"{excerpt}{target}failed to solve: {failed['says']}", remedy=failed.get("remedy") or None)
+        code = str(failed.get("code") or "build")  # of what went wrong; a step that ended badly has told more itself
+        code = "build-failed" if code == "build" or (code == "build-step" and "step" in failed) else code
+        super().__init__(code, f"{excerpt}{target}failed to solve: {failed['says']}", remedy=failed.get("remedy") or None)
 
 
 async def build_images(

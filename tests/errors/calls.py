@@ -33,6 +33,7 @@ from compose_lite.project.report import Silent
 from compose_lite.spec import check
 from compose_lite.spec.load import LoadOptions, load
 from compose_lite.spec.models.project import Project
+from tests.errors.enginecalls import ENGINE_CALLS
 
 Call = Callable[[Path], Any]
 NET = ipaddress.ip_network("172.28.0.0/30")
@@ -128,6 +129,7 @@ def runtime_init(folder: Path) -> None:
 
 
 CALLS: dict[str, Call] = {
+    **ENGINE_CALLS,
     "address-in-use": lambda folder: addresses.check_address("172.28.0.2", [NET], {ipaddress.ip_address("172.28.0.2")}),
     "address-outside": lambda folder: addresses.check_address("10.0.0.5", [NET], ()),
     "address-pools-used-up": lambda folder: addresses.choose_subnet([ipaddress.ip_network("0.0.0.0/0")]),

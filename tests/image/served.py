@@ -22,6 +22,7 @@ class Registry(ThreadingHTTPServer):
         self.manifests: dict[str, tuple[str, bytes]] = {}
         self.uploads = 0
         self.login: Login | None = None
+        self.status = 0  # what it answers to everything
 
     def blob(self, content: bytes, kind: str) -> dict[str, Any]:
         """Puts the content there; its descriptor."""
@@ -56,7 +57,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         found = re.search(r"/(blobs|manifests)/([^/]+)$", self.path)
-        if self.server.login and self.headers.get("Authorization") != self.server.login.header():
+        if self.server.status:
+            self.answer(self.server.status)
+        elif self.server.login and self.headers.get("Authorization") != self.server.login.header():
             self.answer(401, WWW_Authenticate='Basic realm="test"')
         elif self.path == "/v2/":
             self.answer(200)

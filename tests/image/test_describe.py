@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from compose_lite import reference
 from compose_lite.errors import ImageError
 from compose_lite.image import manifest, registry
 from compose_lite.image.auth import Login
+from compose_lite.image.store import ImageStore
 from tests.image.served import Registry, serving
 
 
@@ -61,3 +63,15 @@ def test_a_login_is_used_and_its_lack_is_told(server: Registry) -> None:
     with pytest.raises(ImageError) as caught:
         registry.describe(reference.parse(f"{server.name}/a/b:2"), login=server.login)
     assert caught.value.code == "image-not-found"
+
+
+@pytest.mark.parametrize("layer", [b"\x1f\x8b\x08\x00" + b"\xff" * 100, b"BZh9" + b"\xff" * 50, b"\xfd7zXZ\x00" + b"\xff" * 50])
+def test_a_layer_that_cannot_be_decompressed_is_said_to_be(server: Registry, tmp_path: Path, layer: bytes) -> None:
+    """Each library has errors of its own; isal's is none of zlib's."""
+    config = {"os": "linux", "architecture": manifest.host_platform().architecture}
+    raw = json.dumps({**config, "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]}}).encode()
+    parts = {"config": server.blob(raw, manifest.OCI_CONFIG), "layers": [server.blob(layer, manifest.OCI_LAYER + "+gzip")]}
+    server.manifest("1", {"schemaVersion": 2, **parts}, manifest.OCI_MANIFEST)
+    with pytest.raises(ImageError) as caught:
+        registry.pull(ImageStore(tmp_path), reference.parse(f"{server.name}/a/b:1"), progress=lambda *_: None)
+    assert caught.value.code == "layer-broken"
