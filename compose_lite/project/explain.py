@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from textwrap import indent
 from typing import Any
 
 from compose_lite.errors import Place, SpecError, nearest
@@ -22,8 +23,11 @@ from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.values import go_text
 from compose_lite.spec.remote import is_elsewhere, parse
 from compose_lite.spec.render import ordinary, plain
+from compose_lite.spec.yamltext import yaml_text
 
 Read = Callable[[str], str | None]
+WIDTH = 100
+"""Characters of a line; a longer mapping or list is shown as a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Step:
 class Explanation:
     """steps: from the weakest to the strongest. standing: where what holds is written, None for a default.
 
-    unsaid: why there is a value without any step.
+    unsaid: why there is a value without any step. aside: what else is to be known.
     """
 
     path: str
@@ -48,17 +52,28 @@ class Explanation:
     steps: tuple[Step, ...]
     standing: Place | None
     unsaid: str
+    aside: str = ""
 
 
 def explain(options: LoadOptions, wanted: str) -> Explanation:
     """Raises SpecError for a path that the project does not have."""
     heard: list[Statement] = []
+    off = _off(load(replace(options, all_resources=True)).project, wanted)
+    options = replace(options, services=(off,) if off else options.services)
     project = load(replace(options, heard=heard.append, all_resources=True)).project
     path, value = find(plain(project), wanted)
     before = load(replace(options, resolve_env=False, all_resources=True)).project
     story = _Story(heard, options, read_text)
     steps = [*story.from_files(before, path), *story.of(path)]
-    return Explanation(dotted(path), value, tuple(steps), place(project, path), _unsaid(options, path))
+    profiles = ", ".join(project.services[off].profiles) if off else ""
+    aside = f"service '{off}' is not active: it is of profile {profiles}" if profiles else ""
+    return Explanation(dotted(path), value, tuple(steps), place(project, path), _unsaid(options, path), aside)
+
+
+def _off(project: Project, wanted: str) -> str:
+    """The service that the path leads into, if it is one that is not active."""
+    names = [name for name in project.disabled_services if f"{wanted}.".startswith((f"services.{name}.", f"services.{name}["))]
+    return max(names, key=len, default="")
 
 
 def _unsaid(options: LoadOptions, path: Path) -> str:
@@ -97,6 +112,7 @@ def find(tree: Any, wanted: str) -> tuple[Path, Any]:
 def _nothing_there(path: Path, at: Any, rest: str) -> SpecError:
     where = f" in {dotted(path)}" if path else ""
     known = list(at) if isinstance(at, dict) else []
+    rest = rest if len(path) > 2 else rest.split(".")[0].split("[")[0] or rest  # the user's own keys may hold dots
     hint = nearest(rest.split(".")[0], known) or (f"There is: {', '.join(map(str, known[:12]))}." if known else None)
     return SpecError("explain-path", f"there is no {rest}{where}", remedy=hint)
 
@@ -166,7 +182,7 @@ class _Story:
             default = f"; otherwise {variable.default!r}" if variable.default else ""
             yield self.origin(variable.name, statement) + default
         if raw != value:
-            yield f"gives {shown(value)}"
+            yield _said("gives", value, " ")
 
     def origin(self, name: str, statement: Statement) -> str:
         """Where a variable's value is from."""
@@ -204,7 +220,7 @@ def _in_document(statement: Statement, path: Path, role: str) -> Step | None:
         return None
     owner = _at(statement.raw, path[:-1])
     where = key_place(owner, str(path[-1])) or place_of(statement.raw, path) or Place(statement.file)
-    return Step(where, role, f"{path[-1]}: {shown(raw)}")
+    return Step(where, role, _said(str(path[-1]), raw))
 
 
 _MISSING = object()
@@ -235,6 +251,14 @@ def _line_of(name: str, text: str) -> int:
     return text.count("\n", 0, found[-1].start()) + 1 if found else 0
 
 
+def _said(what: str, value: Any, colon: str = ": ") -> str:
+    """On one line, or as a block where that would be long."""
+    line = f"{what}{colon}{shown(value)}"
+    if len(line) <= WIDTH or not isinstance(value, dict | list):
+        return line
+    return f"{what}:\n" + indent(yaml_text(ordinary(value)).rstrip("\n"), "  ")
+
+
 def shown(value: Any) -> str:
     """A value on one line."""
     if value is _MISSING or value is None:
@@ -246,19 +270,23 @@ def shown(value: Any) -> str:
 
 def as_text(found: Explanation, cwd: str) -> str:
     """The value, then the steps from the weakest to the strongest."""
-    lines = [f"{found.path}: {shown(found.value)}"]
+    lines = [_said(found.path, found.value)]
     for number, step in enumerate(found.steps, 1):
         lines.append(f"{number}. {_near(step.place, cwd)}" + (f"  ({step.role})" if step.role else ""))
-        lines.append(f"   {step.written}")
-        lines += [f"   - {note.replace(cwd.rstrip('/') + '/', '')}" for note in step.notes]
+        lines.append(indent(step.written, "   "))
+        lines += ["   - " + indent(note.replace(cwd.rstrip("/") + "/", ""), "     ").lstrip() for note in step.notes]
     if not found.steps:
         lines.append(found.unsaid)
-    elif isinstance(found.value, dict | list) or any(c in found.path for c in "["):
+    elif len(found.steps) == 1:
+        pass  # it stands above
+    elif isinstance(found.value, dict | list) or "[" in found.path:
         lines.append("what several say is put together")
-    elif len(found.steps) > 1:
+    else:
         lines.append(f"the last one holds: {_near(found.steps[-1].place, cwd)}")
     if "[" in found.path and found.standing is not None:
         lines.append(f"this entry is written at {_near(found.standing, cwd)}")
+    if found.aside:
+        lines.append(found.aside)
     return "".join(f"{line}\n" for line in lines)
 
 

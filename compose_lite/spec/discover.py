@@ -162,7 +162,7 @@ def with_env_files(environ: Mapping[str, str], files: tuple[str, ...], warn: War
     found: dict[str, str] = {}
     for file in files:
         if not os.path.exists(file):
-            raise SpecError("env-file-missing", f"couldn't find env file: {file}", place=place)
+            raise SpecError("env-file-missing", f"couldn't find env file: {file}: no such file or directory", place=place)
         if os.path.isdir(file):
             raise SpecError("env-file", f"{file} is a directory", place=place, remedy="Name a file in it.")
         found = parsed(read_text(file) or "", file, "", environ.get, found, warn, place)

@@ -297,15 +297,15 @@ class _Builder:
         self._bound(node)
         result = Map()
         marks = result.marks
-        merges: list[Node] = []
+        merges: list[tuple[Node, Node]] = []  # key and value
         value = self.value
         for key_node, value_node in node.value:
             key = key_node.value
             if key_node.tag == _PLAIN and key_node.__class__ is ScalarNode:
                 if key == "<<":
                     if merges:
-                        raise _duplicate(key_node, merges[0].start_mark)
-                    merges.append(value_node)
+                        raise _duplicate(key_node, merges[0][0].start_mark)
+                    merges.append((key_node, value_node))
                     continue
                 if _plain(key).__class__ is not str:
                     raise _Refused(key_node, f"non-string key {{at}}: {key}", "Put it in quotes.")
@@ -315,7 +315,7 @@ class _Builder:
                 raise _duplicate(key_node, marks[key][0])
             marks[key] = (key_node.start_mark, value_node.start_mark)
             result[key] = _scalar(value_node) if value_node.__class__ is ScalarNode else value(value_node)
-        for merge in merges:
+        for _, merge in merges:
             self._merge(result, merge)
         return result
 

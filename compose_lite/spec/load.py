@@ -194,12 +194,15 @@ class _Reading:
         """--project-name, COMPOSE_PROJECT_NAME, `name:` of the last file that has one, the folder's name."""
         given = self.options.project_name or self.environ.get("COMPOSE_PROJECT_NAME") or ""
         if given:
-            if given != normalize_project_name(given):
+            fitting = normalize_project_name(given)
+            if given != fitting:
                 says = (
                     f'invalid project name "{given}": must consist only of lowercase alphanumeric characters, hyphens, '
                     "and underscores as well as start with a letter or number"
                 )
-                raise SpecError("project-name", says, remedy=f"Say {normalize_project_name(given)!r}.")
+                raise SpecError(
+                    "project-name", says, remedy=f"Say {normalize_project_name(given)!r}." if normalize_project_name(given) else None
+                )
             return given
         written = [d.value["name"] for file in documents for d in file if isinstance(d.value, Map) and d.value.get("name")]
         if not written:

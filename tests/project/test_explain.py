@@ -92,3 +92,27 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
         explained(tmp_path, "services.web.environment.DEBG")
     with pytest.raises(SpecError, match=r"there is no \[7\] in services.web.ports"):
         explained(tmp_path, "services.web.ports[7]")
+
+
+def test_a_service_of_a_profile_that_is_off_is_explained_and_said_to_be_off(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web: {image: a}\n  web.tool: {image: b, profiles: [dev], depends_on: [web], command: [run]}\n"
+    )
+    found = explain(LoadOptions({}, str(tmp_path), project_name="p"), "services.web.tool.command[0]")
+    assert found.value == "run" and found.steps[0].place.line == 3
+    assert as_text(found, str(tmp_path)).endswith("service 'web.tool' is not active: it is of profile dev\n")
+    with pytest.raises(SpecError, match=r"there is no wbe in services\. Did you mean 'web'"):
+        explain(LoadOptions({}, str(tmp_path), project_name="p"), "services.wbe.command")
+
+
+def test_long_values_are_shown_as_blocks_and_what_one_says_is_not_put_together(tmp_path: Path) -> None:
+    words = ", ".join(f"word{n}" for n in range(20))
+    (tmp_path / "compose.yaml").write_text(f"services:\n  web: {{image: a, command: [{words}], expose: ['1']}}\n")
+    options = LoadOptions({}, str(tmp_path), project_name="p")
+    block = "".join(f"  - word{n}\n" for n in range(20))
+    shown = as_text(explain(options, "services.web.command"), str(tmp_path))
+    assert shown.startswith(f"services.web.command:\n{block}1. compose.yaml:2:19\n   command:\n     - word0\n")
+    assert "put together" not in shown
+    found = explain(options, "services.web.expose")
+    where = found.steps[0].place.column
+    assert as_text(found, str(tmp_path)) == f'services.web.expose: ["1"]\n1. compose.yaml:2:{where}\n   expose: ["1"]\n'

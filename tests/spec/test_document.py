@@ -95,3 +95,9 @@ def test_exploding_aliases_are_refused_soon(tail: str) -> None:
     lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     with pytest.raises(SpecError, match="excessive aliasing"):
         parse("f.yaml", "\n".join([*lines, tail]).encode())
+
+
+def test_a_second_merge_key_is_told_with_the_first_ones_line() -> None:
+    text = b"a: &a {x: 1}\nb: &b {y: 2}\nc:\n  <<: *a\n  <<: *b\n"
+    with pytest.raises(SpecError, match='line 5: mapping key "<<" already defined at line 4'):
+        parse("f", text)
