@@ -13,7 +13,7 @@ from compose_lite.spec.interpolate import Variable, variables
 from compose_lite.spec.load import Loaded, LoadOptions, load, load_model
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import Service
-from compose_lite.spec.render import as_text, ordinary, render, sorted_keys
+from compose_lite.spec.render import as_text, model_text, render
 
 LISTINGS = ("services", "volumes", "networks", "models", "hash", "profiles", "images", "variables", "environment")
 """Flags of which the first one given, in this order, decides what is printed."""
@@ -47,7 +47,7 @@ def config_text(options: LoadOptions, wish: ConfigWish) -> ConfigText:
     if not options.interpolate:
         model = load_model(options)
         check_format(format)
-        return ConfigText(as_text(sorted_keys(ordinary(model.tree), format == "json"), format), model.warnings)
+        return ConfigText(model_text(model.tree, format), model.warnings)
     loaded = checked(options)
     check_format(format)
     return ConfigText(render(loaded.project, format), loaded.warnings)

@@ -18,7 +18,7 @@ from compose_lite.spec.document import Path, dotted
 from compose_lite.spec.load import LoadOptions, load_model
 from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import Service, changed
-from compose_lite.spec.render import as_text, ordinary, render, sorted_keys
+from compose_lite.spec.render import model_text, ordinary, render
 
 Asked = Callable[[], Awaitable[Engine]]
 """Gives the engine; called only when a registry has to be asked."""
@@ -38,7 +38,7 @@ async def pinned_text(options: LoadOptions, format: str, *, lock: bool, engine: 
         if lock:
             only = {name: {"image": s["image"]} if s.get("image") else {} for name, s in services.items()}
             tree = {"services": only} if services else {}
-        return ConfigText(as_text(sorted_keys(tree, format == "json"), format), model.warnings)
+        return ConfigText(model_text(tree, format), model.warnings)
     loaded = checked(options)
     project = await pinned_project(loaded.project, engine)
     if lock:

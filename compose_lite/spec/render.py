@@ -77,6 +77,18 @@ def in_order(keys: Iterable[str], as_json: bool) -> list[str]:
     return sorted(keys) if as_json else in_yaml_order(keys)
 
 
+def model_text(tree: Any, format: str) -> str:
+    """A document that is not typed, as text: keys sorted; in JSON an empty list is null, as the reference has it."""
+    value = sorted_keys(ordinary(tree), format == "json")
+    return as_text(_without_empty_lists(value) if format == "json" else value, format)
+
+
+def _without_empty_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_empty_lists(item) for key, item in value.items()}
+    return [_without_empty_lists(item) for item in value] or None if isinstance(value, list) else value
+
+
 def sorted_keys(value: Any, as_json: bool) -> Any:
     """Mappings by key, at every depth."""
     if isinstance(value, dict):
