@@ -14,11 +14,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from compose_lite.spec.attributes import rules
 from compose_lite.spec.document import Timestamp
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.resources import FileObject
 from compose_lite.spec.models.service import EnvFile, Hook, InitStep, Service, ThrottleDevice, Ulimit, WeightDevice
 from compose_lite.spec.models.values import DURATION, HOSTS, MODE, SIZE, Kind, Model, go_float
+from compose_lite.spec.patterns import Branch, compile_patterns
 from compose_lite.spec.yamltext import in_yaml_order, yaml_text
 from compose_lite.units import format_duration
 
@@ -69,7 +71,9 @@ def plain(project: Project, format: str = "yaml") -> dict[str, Any]:
         if resources:
             found[section] = {key: plain_value(resources[key], as_json) for key in in_order(resources, as_json)}
     found |= sorted_keys(ordinary(project.extensions), as_json)
-    return {key: found[key] for key in sorted(found)} if as_json else found
+    if not as_json:
+        return found
+    return {key: _without_empty_lists(found[key], None) if key in project.extensions else found[key] for key in sorted(found)}
 
 
 def in_order(keys: Iterable[str], as_json: bool) -> list[str]:
@@ -78,15 +82,24 @@ def in_order(keys: Iterable[str], as_json: bool) -> list[str]:
 
 
 def model_text(tree: Any, format: str) -> str:
-    """A document that is not typed, as text: keys sorted; in JSON an empty list is null, as the reference has it."""
+    """A document that is not typed, as text, keys sorted. In JSON an empty list is null, but for those that hold an entry once."""
     value = sorted_keys(ordinary(tree), format == "json")
-    return as_text(_without_empty_lists(value) if format == "json" else value, format)
+    return as_text(_without_empty_lists(value, _kept_empty()) if format == "json" else value, format)
 
 
-def _without_empty_lists(value: Any) -> Any:
+@cache
+def _kept_empty() -> Branch:
+    """Lists that the reference makes anew when it takes out what is there twice; variables are taken from the environment after that."""
+    return compile_patterns({path: True for path in rules("once") if path[-1] not in ("environment", "args")})
+
+
+def _without_empty_lists(value: Any, at: Branch | None) -> Any:
     if isinstance(value, dict):
-        return {key: _without_empty_lists(item) for key, item in value.items()}
-    return [_without_empty_lists(item) for item in value] or None if isinstance(value, list) else value
+        return {key: _without_empty_lists(item, at and at.step(key)) for key, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    kept = at is not None and at.rule is not None
+    return [_without_empty_lists(item, at and at.any) for item in value] or ([] if kept else None)
 
 
 def sorted_keys(value: Any, as_json: bool) -> Any:

@@ -215,7 +215,7 @@ def silent(folder: Path) -> None:
 
 def not_published(folder: Path) -> None:
     with mock.patch("subprocess.run", lambda *_, **__: SimpleNamespace(stdout="", stderr="Killed\n")):
-        publish._send(context(folder), "registry.example.org/me/app", [], "")
+        publish._send(context(folder), "registry.example.org/me/app", [], [], "")
 
 
 # --- what containers do
