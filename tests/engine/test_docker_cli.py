@@ -42,12 +42,12 @@ def environment(engine_environment: dict[str, str], tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="module")
 def docker(program: str, environment: dict[str, str], busybox_archive: Path) -> Iterator[Docker]:
     def run(*args: str, code: int = 0, input: str | None = None, errors: bool = False) -> str:
-        done = subprocess.run([program, *args], env=environment, text=True, capture_output=True, timeout=60, input=input, check=False)
+        done = subprocess.run([program, *args], env=environment, text=True, capture_output=True, timeout=180, input=input, check=False)
         assert done.returncode == code, f"docker {args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stderr if errors else done.stdout
 
     start = [sys.executable, "-m", "compose_lite", "image", "ls", "-q"]
-    subprocess.run(start, env=environment, check=True, capture_output=True, timeout=60)
+    subprocess.run(start, env=environment, check=True, capture_output=True, timeout=180)
     assert run("load", "-i", str(busybox_archive)) == "Loaded image: busybox:latest\n"
     yield run
     left = run("ps", "-aq").split()
