@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite import reference
-from compose_lite.build import context, fetch, files, operations, solve, stages, views
+from compose_lite.build import context, fetch, files, operations, phrases, solve, stageplan, views
 from compose_lite.build.dockerfile import lines, parse
-from compose_lite.build.files import Look, Top, Tree, Writer
+from compose_lite.build.files import Top, Tree
 from compose_lite.build.host import Host, State, StepFailed
 from compose_lite.build.operations import Copy, Operation, Run, Source
 from compose_lite.build.request import BuildRequest
 from compose_lite.build.solve import Cache, Result
-from compose_lite.build.stages import Base, Planner, StagePlan, Wishes
+from compose_lite.build.stageplan import Base, StagePlan, Wishes
+from compose_lite.build.stages import Planner
 from compose_lite.build.steps import Copying, Making, Running, Work, opened
+from compose_lite.build.writing import Look, Writer
 from compose_lite.errors import BuildError, Error, ImageError, Place
 from compose_lite.ignore import Pattern, ignored, parse_ignore
 from compose_lite.image import layers as layer_files
@@ -199,8 +201,8 @@ class Build:
         if source.kind == "stage":
             return (await self._plan(planner, source.index)).as_base
         if source.kind == "image" or (source.kind == "named" and self._image_name(source)):
-            return stages.image_base((await self._image(source)).config)
-        return stages.scratch_base(planner.wishes.platform)
+            return stageplan.image_base((await self._image(source)).config)
+        return stageplan.scratch_base(planner.wishes.platform)
 
     def _check_ignored(self, file: parse.Dockerfile, ignore: Sequence[Pattern]) -> None:
         for plan in self._plans.values():
@@ -208,7 +210,7 @@ class Build:
                 if isinstance(one, Copy) and one.source.kind == "context" and ignore:
                     for source in one.sources:
                         path = context.normalize_source(source)
-                        if not stages.is_remote(source) and not context.has_wildcard(source) and path and ignored(path, ignore):
+                        if not phrases.is_remote(source) and not context.has_wildcard(source) and path and ignored(path, ignore):
                             kind = "ADD" if one.add else "COPY"
                             says = f'Attempting to {kind} file "{source}" that is excluded by .dockerignore'
                             file.warn("CopyIgnoredFile", says, one.span)
@@ -449,9 +451,9 @@ class Build:
 
     async def _export(self, plan: StagePlan, state: State) -> str:
         async with self._step("export", "exporting to image"):
-            epoch = stages.source_date_epoch(self.request.args)
+            epoch = stageplan.source_date_epoch(self.request.args)
             at = rfc3339(epoch * 10**9) if epoch is not None else ""
-            document = stages.document(plan, state.diff_ids, self.created, self.request.labels, at)
+            document = stageplan.document(plan, state.diff_ids, self.created, self.request.labels, at)
             try:
                 names = [reference.parse(tag) for tag in self.request.tags]
             except ImageError as error:

@@ -9,97 +9,27 @@ from __future__ import annotations
 
 import copy
 import posixpath
-import re
-import signal
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compose_lite import reference
 from compose_lite.build import operations as ops
+from compose_lite.build import phrases
 from compose_lite.build.dockerfile import instructions as ins
 from compose_lite.build.dockerfile import lines, parse, words
 from compose_lite.build.dockerfile.instructions import Instruction, Stage
 from compose_lite.build.dockerfile.lines import Line
 from compose_lite.build.operations import CONTEXT, SCRATCH, Operation, Source
+from compose_lite.build.phrases import after_keyword, hint, is_remote, is_signal, join, pair, parse_ports, quoted, shown_base
+from compose_lite.build.stageplan import Base, Entry, StagePlan, Wishes
 from compose_lite.errors import BuildError, ImageError, nearest
-from compose_lite.image.manifest import ARCHITECTURES, DEFAULT_PATH, Platform, host_platform, parse_platform
+from compose_lite.image.manifest import ARCHITECTURES, DEFAULT_PATH, parse_platform
 from compose_lite.units import format_duration
 
 Document = dict[str, Any]
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _PREDEFINED = frozenset(name for proxy in PROXIES for name in (proxy, proxy.lower()))
 _SHELL = ("/bin/sh", "-c")
-_EPOCH = "SOURCE_DATE_EPOCH"
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the build is asked for beside the Dockerfile. contexts: names of the additional contexts."""
-
-    args: Mapping[str, str] = field(default_factory=dict)
-    target: str = ""
-    platform: Platform = field(default_factory=host_platform)
-    build_platform: Platform = field(default_factory=host_platform)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    contexts: frozenset[str] = frozenset()
-    network: str = "default"
-    entitlements: frozenset[str] = frozenset()
-    prefix: str = ""
-    """What stands in front of a stage's name when several builds are shown together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of the history; operation: whose layer it tells of, None for none."""
-
-    created_by: str
-    operation: ops.Number | None = None
-
-
-@dataclass(slots=True)
-class Base:
-    """What a stage begins with: an image's whole configuration, and what only a stage before it can hand on."""
-
-    image: Document
-    history: list[Document | Entry] = field(default_factory=list)
-    env: dict[str, str] | None = None
-    args: list[tuple[str, str | None]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class StagePlan:
-    """A stage as it is to be made. image: the configuration without rootfs and history."""
-
-    index: int
-    name: str
-    source: Source
-    image: Document
-    history: list[Document | Entry]
-    env: dict[str, str]
-    args: list[tuple[str, str | None]]
-    operations: list[Operation] = field(default_factory=list)
-    titles: dict[ops.Number, str] = field(default_factory=dict)
-    base_title: str = ""
-    needs: set[int] = field(default_factory=set)
-
-    @property
-    def as_base(self) -> Base:
-        return Base(self.image, list(self.history), dict(self.env), list(self.args))
-
-
-def scratch_base(platform: Platform) -> Base:
-    image: Document = {"architecture": platform.architecture, "os": platform.os, "config": {"WorkingDir": "/"}}
-    if platform.variant:
-        image["variant"] = platform.variant
-    return Base(image)
-
-
-def image_base(config: Mapping[str, Any]) -> Base:
-    """An image's configuration as a base; its history goes on."""
-    kept = {k: copy.deepcopy(v) for k, v in config.items() if k in ("architecture", "os", "variant", "os.version", "os.features", "author")}
-    kept["config"] = copy.deepcopy(dict(config.get("config") or {}))
-    return Base(kept, [dict(entry) for entry in config.get("history") or ()])
 
 
 class Planner:
@@ -189,7 +119,7 @@ class Planner:
         span = stage.start.line.span
         declared = {name for arg in self.file.globals for name, _ in arg.items}
         for name in sorted(expanded.unset - declared):
-            self.file.warn("UndefinedArgInFrom", f"FROM argument '{name}' is not declared{_hint(name, self.globals)}", span)
+            self.file.warn("UndefinedArgInFrom", f"FROM argument '{name}' is not declared{hint(name, self.globals)}", span)
         if "$" not in stage.start.base:
             return
         try:
@@ -273,7 +203,7 @@ class _Work:
         self.config: Document = self.image["config"]
         if not any(entry.startswith("PATH=") for entry in self.config.get("Env") or ()):
             self.config["Env"] = [*(self.config.get("Env") or ()), DEFAULT_PATH]
-        self.env = dict(base.env) if base.env is not None else dict(_pair(entry) for entry in self.config["Env"])
+        self.env = dict(base.env) if base.env is not None else dict(pair(entry) for entry in self.config["Env"])
         self.args = list(base.args)
         self.found = StagePlan(stage.index, stage.shown, source, self.image, list(base.history), self.env, self.args)
         if source.kind == "stage":
@@ -290,7 +220,7 @@ class _Work:
         shift = 1 if plan.source.kind in ("image", "named") else 0
         total = len(plan.operations) + shift
         if shift:
-            plan.base_title = f"[{lead}1/{total}] FROM {_shown_base(plan.source)}"
+            plan.base_title = f"[{lead}1/{total}] FROM {shown_base(plan.source)}"
         for at, operation in enumerate(plan.operations, 1 + shift):
             plan.titles[operation.number] = f"[{lead}{at}/{total}] {operation.title}"
         return plan
@@ -301,18 +231,18 @@ class _Work:
         try:
             found = words.expand(text, self.env if env is None else env, self.planner._rules)
         except BuildError as error:
-            raise BuildError(error.code, f"failed to process {_quoted(text)}: {error.says}") from error
+            raise BuildError(error.code, f"failed to process {quoted(text)}: {error.says}") from error
         self._note_unset(found.unset, line)
         return found.text
 
     def _note_unset(self, unset: Iterable[str], line: Line) -> None:
         for name in sorted(unset):
             if name not in _PREDEFINED and name not in self.planner.wishes.args:
-                self.file.warn("UndefinedVar", f"Usage of undefined variable '${name}'{_hint(name, self.env, '$')}", line.span)
+                self.file.warn("UndefinedVar", f"Usage of undefined variable '${name}'{hint(name, self.env, '$')}", line.span)
 
     def _title(self, line: Line, triggered: bool) -> str:
         """The instruction as it stands there, set variables replaced."""
-        text = f"{line.keyword.upper()} {_after_keyword(line.original)}".rstrip()
+        text = f"{line.keyword.upper()} {after_keyword(line.original)}".rstrip()
         rules = words.Rules(self.file.escape, raw_quotes=True, raw_escapes=True, keep_unset=True)
         try:
             text = words.expand(text, self.env, rules).text
@@ -415,7 +345,7 @@ class _Work:
             if source.kind == "stage":
                 self.found.needs.add(source.index)
         if target:
-            target = _join(str(self.config.get("WorkingDir") or "/"), target).rstrip("/") or "/"
+            target = join(str(self.config.get("WorkingDir") or "/"), target).rstrip("/") or "/"
         id_ = self.word(mount.id, line=line)
         path = self.word(mount.source, line=line)
         if mount.kind == "secret":
@@ -434,7 +364,7 @@ class _Work:
         if source.kind == "stage":
             self.found.needs.add(source.index)
         sources = tuple(self.word(text, line=line) for text in one.sources)
-        target = _target(self.word(one.target, line=line), str(self.config.get("WorkingDir") or "/"))
+        target = phrases.target(self.word(one.target, line=line), str(self.config.get("WorkingDir") or "/"))
         checksum = self.word(one.checksum, line=line)
         remote = [text for text in sources if one.add and is_remote(text)]
         if checksum and (len(sources) != 1 or not remote):
@@ -463,7 +393,7 @@ class _Work:
 
     def _env(self, one: ins.Env) -> None:
         before = dict(self.env)
-        image = dict(_pair(entry) for entry in self.config["Env"])
+        image = dict(pair(entry) for entry in self.config["Env"])
         shown = []
         for name, value in one.pairs:
             name, value = self.word(name, before, line=one.line), self.word(value, before, line=one.line)
@@ -507,7 +437,7 @@ class _Work:
         else:
             self.cmd_set = True
             self.config["ArgsEscaped"] = True
-        self._note(f"{one.line.name.upper()} [{' '.join(_quoted(arg) for arg in args)}]")
+        self._note(f"{one.line.name.upper()} [{' '.join(quoted(arg) for arg in args)}]")
 
     def _user(self, one: ins.Word, triggered: bool) -> None:
         self.config["User"] = self.word(one.text, line=one.line)
@@ -520,7 +450,7 @@ class _Work:
             self.file.warn("WorkdirRelativePath", says, one.line.span)
         self.workdir_set = self.workdir_set or wish.startswith("/")
         before = str(self.config.get("WorkingDir") or "/")
-        path = wish if wish.startswith("/") else posixpath.normpath(_join(before, wish))  # an absolute one stays as written
+        path = wish if wish.startswith("/") else posixpath.normpath(join(before, wish))  # an absolute one stays as written
         self.config["WorkingDir"] = path
         if path.rstrip("/") == "":
             self._note(f"WORKDIR {path}")
@@ -530,7 +460,7 @@ class _Work:
 
     def _stopsignal(self, one: ins.Word, triggered: bool) -> None:
         wish = self.word(one.text, line=one.line)
-        if not _is_signal(wish):
+        if not is_signal(wish):
             raise BuildError("dockerfile", f"invalid signal: {wish}")
         self.config["StopSignal"] = wish
         self._note(f"STOPSIGNAL {wish}")
@@ -557,108 +487,9 @@ class _Work:
         values = {"Interval": one.interval, "Timeout": one.timeout, "StartPeriod": one.start_period, "StartInterval": one.start_interval}
         check |= {key: value for key, value in {**values, "Retries": one.retries}.items() if value}
         self.config["Healthcheck"] = check
-        quoted = " ".join(_quoted(word) for word in one.test)
+        quoted = " ".join(quoted(word) for word in one.test)
         times = " ".join(f'"{format_duration(value)}"' for value in values.values())
         self._note(f"HEALTHCHECK &{{[{quoted}] {times} '\\x{one.retries:02x}'}}")
 
 
 _WORDS = {"user": _Work._user, "workdir": _Work._workdir, "stopsignal": _Work._stopsignal, "maintainer": _Work._maintainer}
-
-
-def is_remote(text: str) -> bool:
-    """What ADD fetches: a URL or a git repository."""
-    return text.startswith(("http://", "https://", "git@", "git://", "ssh://"))
-
-
-def parse_ports(text: str) -> list[str]:
-    """`80`, `80/udp`, `8000-8002/tcp`, also `host:80`: the container's ports in the image's form."""
-    port, _, protocol = text.partition("/")
-    protocol = (protocol or "tcp").lower()
-    if protocol not in ("tcp", "udp", "sctp"):
-        raise BuildError("dockerfile", f"invalid proto: {protocol}")
-    first, dash, last = port.rpartition(":")[2].partition("-")
-    numbers = [first, last if dash else first]
-    if not all(n.isascii() and n.isdigit() and int(n) < 65536 for n in numbers) or int(numbers[0]) > int(numbers[1]):
-        raise BuildError("dockerfile", f"invalid containerPort: {port}")
-    return [f"{n}/{protocol}" for n in range(int(numbers[0]), int(numbers[1]) + 1)]
-
-
-def _is_signal(text: str) -> bool:
-    if text.isdigit():
-        return 0 < int(text) <= 64
-    name = text.upper()
-    name = name if name.startswith("SIG") else f"SIG{name}"
-    if re.fullmatch(r"SIGRTM(IN\+|AX-)\d{1,2}", name):
-        return True
-    return name in signal.Signals.__members__ or name == "SIGSTKFLT"
-
-
-def _target(text: str, workdir: str) -> str:
-    folder = text.endswith("/") or posixpath.basename(text) == "."
-    path = posixpath.normpath(_join(workdir, text))
-    return path if path == "/" or not folder else path + "/"
-
-
-def _join(workdir: str, path: str) -> str:
-    joined = posixpath.join(workdir or "/", path)
-    return joined if joined.startswith("/") else f"/{joined}"
-
-
-def _pair(entry: str) -> tuple[str, str]:
-    name, _, value = entry.partition("=")
-    return name, value
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
-
-
-def _after_keyword(original: str) -> str:
-    parts = original.strip().split(None, 1)
-    return parts[1] if len(parts) == 2 else ""
-
-
-def _shown_base(source: Source) -> str:
-    if source.kind == "named":
-        return source.name
-    try:
-        return str(reference.parse(source.name).with_default_tag())
-    except ImageError:
-        return source.name
-
-
-def _hint(name: str, known: Iterable[str], mark: str = "") -> str:
-    found = nearest(name, list(known))
-    return f" (did you mean {mark}{found.split(chr(39))[1]}?)" if found else ""
-
-
-def source_date_epoch(args: Mapping[str, str]) -> int | None:
-    """The creation time that is asked for, in seconds; BuildError when it is no number."""
-    text = args.get(_EPOCH, "")
-    if not text:
-        return None
-    if not text.isdigit():
-        raise BuildError("dockerfile", f"invalid {_EPOCH}: {text}")
-    return int(text)
-
-
-def document(
-    plan: StagePlan, diff_ids: Sequence[str], created: Mapping[ops.Number, str], labels: Mapping[str, str], epoch: str = ""
-) -> Document:
-    """The image's configuration: what the stage says, its layers, its history. epoch: the one time that everything is to have."""
-    image = copy.deepcopy(plan.image)
-    if labels:
-        image["config"]["Labels"] = {**(image["config"].get("Labels") or {}), **labels}
-    times = [created[entry.operation] for entry in plan.history if isinstance(entry, Entry) and entry.operation is not None]
-    inherited = [str(entry["created"]) for entry in plan.history if isinstance(entry, dict) and entry.get("created")]
-    last = epoch or (times[0] if times else inherited[-1] if inherited else "1970-01-01T00:00:00Z")
-    history = []
-    for entry in plan.history:
-        if isinstance(entry, dict):
-            history.append(entry)
-            continue
-        if entry.operation is not None:
-            last = epoch or created[entry.operation]
-        row: Document = {"created": last, "created_by": entry.created_by, "comment": "buildkit.dockerfile.v0"}
-        history.append(row if entry.operation is not None else row | {"empty_layer": True})
-    return {**image, "created": last, "history": history, "rootfs": {"type": "layers", "diff_ids": list(diff_ids)}}

@@ -10,15 +10,18 @@ import base64
 import contextlib
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compose_lite.build import context, fetch, files, operations, solve, stages, views
-from compose_lite.build.files import Look, Top, Tree, Writer
+from compose_lite.build import context, fetch, files, operations, phrases, solve, views
+from compose_lite.build.chmod import parse_chmod
+from compose_lite.build.files import Top, Tree
 from compose_lite.build.host import Document, Host, RunStep, State, StepFailed
 from compose_lite.build.operations import Copy, MakeFolder, Run
+from compose_lite.build.writing import Look, Writer
 from compose_lite.disk import locked
 from compose_lite.errors import BuildError, ImageError
 from compose_lite.ignore import parse_ignore
@@ -30,19 +33,20 @@ _SOCKET = "/run/buildkit/ssh_agent.0"
 _LOG_KEPT = 200
 
 
-class Work:
+class Work(ABC):
     """One operation on one state. `close` gives back what was opened for it."""
 
     def __init__(self, build: Build, id: str, title: str, operation: Any, state: State) -> None:
         self.build, self.id, self.title, self.state = build, id, title, state
         self._closing = contextlib.ExitStack()
 
+    @abstractmethod
     async def key(self) -> str:
-        raise NotImplementedError
+        """What the result depends on."""
 
+    @abstractmethod
     async def make(self) -> Path:
         """The folder that becomes the layer."""
-        raise NotImplementedError
 
     def close(self) -> None:
         self._closing.close()
@@ -106,8 +110,8 @@ class Copying(Work):
         if one.chown:
             self._owner = await asyncio.to_thread(_chown, one.chown, self.state.lower, host, self.note)
         if one.chmod:
-            files.parse_chmod(one.chmod)
-        tree = await self.build.tree(one.source) if any(not (one.add and stages.is_remote(s)) for s in one.sources) else None
+            parse_chmod(one.chmod)
+        tree = await self.build.tree(one.source) if any(not (one.add and phrases.is_remote(s)) for s in one.sources) else None
         contents: list[str] = []
         for source in one.sources:
             contents += await asyncio.to_thread(self._look, source, tree)
@@ -116,13 +120,13 @@ class Copying(Work):
     def _look(self, source: str, tree: Tree | None) -> list[str]:
         """Finds what the source names; what the key has to know of it."""
         one, build = self.operation, self.build
-        if one.add and stages.is_remote(source):
+        if one.add and phrases.is_remote(source):
             tree = self._fetched(source)
             tops = files.at(tree, "/" if fetch.is_git(source) else os.listdir(tree.root)[0])
         else:
             assert tree is not None
             tops = self._with_parents(tree, source) if one.parents else files.select(tree, source)
-        self._parts.append((tree, tops, one.add and stages.is_remote(source)))
+        self._parts.append((tree, tops, one.add and phrases.is_remote(source)))
         return [files.digest(tree, tops, self._exclude, build.known if tree.anonymous else None)]
 
     def _fetched(self, source: str) -> Tree:
@@ -151,7 +155,7 @@ class Copying(Work):
         one = self.operation
         lower = [] if one.link else self.state.lower
         upper, work = self.upper()
-        look = Look(self._owner, files.parse_chmod(one.chmod) if one.chmod else None)
+        look = Look(self._owner, parse_chmod(one.chmod) if one.chmod else None)
         with self.writable(upper, work, lower) as root:
             writer = Writer(root, look, note=self.note)
             try:

@@ -34,7 +34,8 @@ from compose_lite.ids import new_id
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import namespaces, unix
 from compose_lite.linux.syscall import prctl
-from compose_lite.runtime.client import ExitNotice, Runtime, StartFailed
+from compose_lite.runtime.answers import ExitNotice, StartFailed
+from compose_lite.runtime.client import Runtime
 from compose_lite.runtime.config import Launch, Log, Overlay
 
 Document = dict[str, Any]

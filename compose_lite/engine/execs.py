@@ -20,7 +20,7 @@ from compose_lite.engine.lifecycle import Event
 from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError
 from compose_lite.ids import new_id
-from compose_lite.runtime.client import ExitNotice, StartFailed
+from compose_lite.runtime.answers import ExitNotice, StartFailed
 from compose_lite.units import format_duration
 
 Document = dict[str, Any]

@@ -18,7 +18,8 @@ from compose_lite.engine.record import Container
 from compose_lite.engine.runs import STATUS_UNKNOWN, cleaning
 from compose_lite.errors import Error
 from compose_lite.linux import pidfd
-from compose_lite.runtime.client import UNKNOWN, Adopted
+from compose_lite.runtime.answers import Adopted
+from compose_lite.runtime.client import UNKNOWN
 
 log = logging.getLogger("compose_lite.engine")
 

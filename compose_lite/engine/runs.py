@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,9 @@ from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import ContainerError, EngineError, Error
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import namespaces, pidfd
-from compose_lite.runtime.client import Attachment, ExitNotice, Runtime, StartFailed
+from compose_lite.runtime.answers import ExitNotice, StartFailed
+from compose_lite.runtime.attachment import Attachment
+from compose_lite.runtime.client import Runtime
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
@@ -96,7 +99,7 @@ def phases(took: dict[str, float]) -> Callable[[str], None]:
     return mark
 
 
-class Runs:
+class Runs(ABC):
     """The records of all containers and what runs of them; engine/containers.py adds how records come and go."""
 
     def __init__(self, store: Store, folders: Folders, images: ImageStore, bus: Bus) -> None:
@@ -379,8 +382,9 @@ class Runs:
             live.again.cancel()
             live.again = None
 
+    @abstractmethod
     async def remove(self, container: Container, *, force: bool = False, volumes: bool = False) -> None:
-        raise NotImplementedError
+        """Its record and all that belongs to it."""
 
     async def _auto_remove(self, container: Container) -> None:
         with contextlib.suppress(EngineError):

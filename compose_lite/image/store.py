@@ -22,7 +22,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,18 +32,11 @@ from compose_lite.image import layers as layer_files
 from compose_lite.image import manifest as manifests
 from compose_lite.image.blobs import BlobWriter, Summed
 from compose_lite.image.image import ROOTFS, Image, Layer, rootfs_image
+from compose_lite.image.names import Names, NamesFile
 from compose_lite.image.removal import Deleted, Removal, Untagged, Use, refuse_by_id, refuse_last_name
 from compose_lite.reference import Reference
 
 _SHORT = 24  # digits of a layer's folder: overlayfs' mount options have room for one page of paths
-
-
-@dataclass(slots=True)
-class _Names:
-    """names.json: complete tagged name -> id, complete name@digest -> id."""
-
-    tags: dict[str, str] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
 
 
 class ImageStore:
@@ -57,7 +49,7 @@ class ImageStore:
         self._thread_lock = threading.RLock()
         self._records: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
         self._layer_cache: dict[str, Layer] = {}
-        self._names_cache: tuple[tuple[int, int, int], _Names] | None = None
+        self._named = NamesFile(self._images / "names.json")
 
     # Looking up
 
@@ -66,7 +58,7 @@ class ImageStore:
         if text.startswith(ROOTFS):
             return rootfs_image(text)
         found = self._find(text)
-        return self._image(found, self._names()) if found else None
+        return self._image(found, self._named.read()) if found else None
 
     def require(self, text: str) -> Image:
         """`get`, or the error that Docker gives."""
@@ -78,7 +70,7 @@ class ImageStore:
         return found
 
     def _find(self, text: str) -> str | None:
-        names = self._names()
+        names = self._named.read()
         if text.startswith("sha256:") and self._record(text):
             return text
         if len(text) == 64 and self._record(f"sha256:{text}"):
@@ -99,7 +91,7 @@ class ImageStore:
 
     def all(self) -> list[Image]:
         """Every image, the latest first."""
-        names = self._names()
+        names = self._named.read()
         found = (self._image("sha256:" + path.stem, names) for path in self._images.glob("*.json") if path.name != "names.json")
         return sorted((image for image in found if image), key=lambda image: (image.created, image.id), reverse=True)
 
@@ -135,23 +127,23 @@ class ImageStore:
             found = self._find(text)
             if not found:
                 raise ImageError("image-not-found", f"No such image: {text}")
-            names = self._names()
+            names = self._named.read()
             names.tags[str(name.with_default_tag())] = found
-            self._write_names(names)
+            self._named.write(names)
             self._touch(found)
 
     def note_digest(self, image: str, ref: Reference, digest: str) -> None:
         """Records that the registry knows the image by this digest."""
         with self._changing():
-            names = self._names()
+            names = self._named.read()
             names.digests[f"{ref.repository}@{digest}"] = image
-            self._write_names(names)
+            self._named.write(names)
 
     def remove(self, text: str, *, force: bool = False, in_use: Mapping[str, Sequence[Use]] | None = None) -> list[Removal]:
         """Takes a name away, or the image when it was the last one; refusals have Docker's words (code image-conflict)."""
         with self._changing():
             image = self.require(text)
-            names = self._names()
+            names = self._named.read()
             uses = (in_use or {}).get(image.id, ())
             by_id = self._is_id(text, image.id)
             mine = [*(t for t, i in names.tags.items() if i == image.id), *(d for d, i in names.digests.items() if i == image.id)]
@@ -170,7 +162,7 @@ class ImageStore:
             for name in going:
                 names.tags.pop(name, None)
                 names.digests.pop(name, None)
-            self._write_names(names)
+            self._named.write(names)
             done: list[Removal] = [Untagged(reference.parse(name).familiar) for name in going]
             if not keeps_image:
                 done += self._delete(image)
@@ -185,12 +177,12 @@ class ImageStore:
             for image in self.all():
                 if image.id in used or keep(image) or (image.tags and not everything):
                     continue
-                names = self._names()
+                names = self._named.read()
                 going = [n for table in (names.tags, names.digests) for n, i in table.items() if i == image.id]
                 for name in going:
                     names.tags.pop(name, None)
                     names.digests.pop(name, None)
-                self._write_names(names)
+                self._named.write(names)
                 removed = self._delete(image)
                 freed += sum(image.layer_sizes[len(image.layer_sizes) - (len(removed) - 1) :]) if len(removed) > 1 else 0
                 gone += [*(Untagged(reference.parse(name).familiar) for name in going), *removed]
@@ -201,7 +193,7 @@ class ImageStore:
         if not image.removeprefix("sha256:").startswith(digits):
             return False
         try:
-            return self._names().tags.get(str(reference.parse_tagged(text))) != image
+            return self._named.read().tags.get(str(reference.parse_tagged(text))) != image
         except ImageError:
             return True
 
@@ -398,12 +390,12 @@ class ImageStore:
             path = self._images / f"{digest.removeprefix('sha256:')}.json"
             if not path.exists() or manifest:
                 write_atomic(path, json.dumps({"parent": parent, "manifest": manifest}).encode())
-            names = self._names()
+            names = self._named.read()
             if refs:
                 names.tags |= {str(ref.with_default_tag()): digest for ref in refs}
-                self._write_names(names)
+                self._named.write(names)
                 self._touch(digest)
-            image = self._image(digest, self._names())
+            image = self._image(digest, self._named.read())
             assert image
             return image
 
@@ -415,7 +407,7 @@ class ImageStore:
         """A layer out of a folder that overlayfs wrote (an upper directory in a `scratch`); the folder is moved."""
         return self.add_layer(folder, layer_files.pack(folder))
 
-    def _image(self, digest: str, names: _Names) -> Image | None:
+    def _image(self, digest: str, names: Names) -> Image | None:
         record = self._record(digest)
         if record is None:
             return None
@@ -477,24 +469,6 @@ class ImageStore:
                     yield
                 finally:
                     self._depth = 0
-
-    def _names(self) -> _Names:
-        path = self._images / "names.json"
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            return _Names()
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if self._names_cache is None or self._names_cache[0] != stamp:
-            value = json.loads(path.read_bytes())
-            self._names_cache = (stamp, _Names(value["tags"], value["digests"]))
-        names = self._names_cache[1]
-        return _Names(dict(names.tags), dict(names.digests))
-
-    def _write_names(self, names: _Names) -> None:
-        write_atomic(
-            self._images / "names.json", json.dumps({"tags": names.tags, "digests": names.digests}, indent=1, sort_keys=True).encode()
-        )
 
     # Leftovers
 

@@ -10,143 +10,31 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal as signals
 import socket
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from compose_lite.errors import ContainerError
 from compose_lite.handoff import zygote_command
 from compose_lite.linux import cgroups, pidfd, unix
 from compose_lite.runtime import messages
+from compose_lite.runtime.answers import Adopted, Created, ExecStarted, ExitNotice, StartFailed
+from compose_lite.runtime.attachment import Attachment
 from compose_lite.runtime.config import Launch
+from compose_lite.runtime.removing import command, kill_and_wait, remove_bundle, remove_group
+from compose_lite.runtime.waiting import ended, ready
 
 NOTE = 10_000  # letters of a log line for a monitor that go in one message
 ZYGOTE_SOCKET = "zygote.sock"
 UNKNOWN = 255
 _ATTEMPTS, _RECONNECT_SECONDS = 5, 10.0
 _NOTICE_SECONDS = 1.0  # a process is gone: so long its monitor may take to tell
-Stream = Literal["stdout", "stderr"]
-
-
-class StartFailed(ContainerError):
-    """The container's or exec's program could not be started: 127 not found, 126 not executable, 128 anything else."""
-
-    def __init__(self, exit_status: int, says: str, *, killed: bool = False) -> None:
-        super().__init__("container-start", says)
-        self.exit_status = exit_status
-        self.killed = killed  # not it, but who was about to start it
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """A container that waits at the gate before its execve."""
-
-    id: str
-    pid: int
-    start_time: int
-    monitor_pid: int
-    monitor_start_time: int
-    unmet: tuple[str, ...] = ()  # limits that could not be kept, as words: "memory limit: ..."
-
-
-@dataclass(frozen=True, slots=True)
-class ExecStarted:
-    """A running exec. `tty` is the terminal's master end, the caller's to close."""
-
-    exec_id: str
-    pid: int
-    start_time: int
-    tty: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExitNotice:
-    """A container (exec_id None) or an exec has ended; status is 128+n for signal n."""
-
-    id: str
-    exec_id: str | None
-    status: int
-    oom_killed: bool
-    at_ns: int
-    seen: bool = True  # False: nobody saw the status, who would have was killed; it is UNKNOWN then
-    pid: int = 0  # of a container's process; 0: not said
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """What became of a container of an earlier engine."""
-
-    id: str
-    bundle: Path
-    state: Literal["created", "running", "exited", "lost"]  # lost: gone, and nobody knows the status
-    pid: int = 0
-    start_time: int = 0
-    monitor_pid: int = 0  # 0: the monitor was killed; the container runs on, its output is not recorded any more
-    keep: Mapping[str, int] = field(default_factory=dict)  # descriptors named `keep:<name>` at create, now the caller's
-    exit: ExitNotice | None = None
-
-
-class Attachment:
-    """The stream to one container's monitor. Closing it leaves the container alone (but `stdin: once` gets its end)."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    async def read(self) -> tuple[Stream, bytes] | None:
-        """The next piece of output (a terminal's is stdout); None after the last one."""
-        while True:
-            try:
-                data = self._sock.recv(1 << 17)
-            except BlockingIOError:
-                await _ready(self._sock, write=False)
-                continue
-            except ConnectionResetError:
-                return None
-            if not data:
-                return None
-            if data[0] in (messages.STDOUT, messages.STDERR):
-                return ("stdout" if data[0] == messages.STDOUT else "stderr"), data[1:]
-
-    async def write(self, data: bytes) -> None:
-        """To the container's stdin; waits while it does not read. BrokenPipeError when it never will."""
-        for at in range(0, len(data), 32_768):
-            await self._send(messages.frame(messages.STDIN, data[at : at + 32_768]))
-
-    async def close_stdin(self) -> None:
-        """The end of the container's stdin (not of a terminal)."""
-        await self._send(messages.frame(messages.STDIN_END))
-
-    async def resize(self, rows: int, columns: int) -> None:
-        await self._send(messages.frame(messages.RESIZE, messages.window(rows, columns)))
-
-    async def _send(self, data: bytes) -> None:
-        while True:
-            try:
-                self._sock.send(data)
-                return
-            except BlockingIOError:
-                await _ready(self._sock, write=True)
-
-    def close(self) -> None:
-        self._sock.close()
-
-
-async def _ready(sock: socket.socket, *, write: bool) -> None:
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    fd = sock.fileno()
-    (loop.add_writer if write else loop.add_reader)(fd, _set, waiter)
-    try:
-        await waiter
-    finally:
-        (loop.remove_writer if write else loop.remove_reader)(fd)
 
 
 @dataclass(slots=True)
@@ -267,7 +155,7 @@ class Runtime:
         if known is None or known.pidfd < 0:
             raise ProcessLookupError(3, f"container {id} is not running")
         if known.runtime and signal != signals.SIGKILL:  # the process that we know may stand for others inside
-            self._background(_command(known.runtime, known.bundle, "kill", id, str(int(signal))))
+            self._background(command(known.runtime, known.bundle, "kill", id, str(int(signal))))
         else:
             pidfd.send_signal(known.pidfd, signal)
 
@@ -317,9 +205,9 @@ class Runtime:
         folder = bundle or self._bundle(id)
         with contextlib.suppress(OSError, ValueError, KeyError):
             state = _state(folder)
-            await _kill_and_wait(state["pid"], state["start"], kill=True)
-            await _kill_and_wait(state["monitor"], state["monitor_start"], kill=False)
-            await _remove_group(cgroups.Group.of(state["cgroup"]))
+            await kill_and_wait(state["pid"], state["start"], kill=True)
+            await kill_and_wait(state["monitor"], state["monitor_start"], kill=False)
+            await remove_group(cgroups.Group.of(state["cgroup"]))
         known = self._known.pop(id, None)
         if known is not None:
             self._forget(known)
@@ -420,7 +308,7 @@ class Runtime:
         with contextlib.suppress(ProcessLookupError):
             fd = pidfd.open_same(pid, start_time)
             try:
-                while not await _ended(fd, 3600):
+                while not await ended(fd, 3600):
                     pass
             finally:
                 os.close(fd)
@@ -621,7 +509,7 @@ async def _hear(sock: Any) -> tuple[dict[str, Any] | None, list[int]]:
             data, fds = unix.receive(sock)
             return messages.decode(data) if data else None, fds
         except BlockingIOError:
-            await _ready(sock, write=False)
+            await ready(sock, write=False)
 
 
 async def _talk(sock: socket.socket, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
@@ -670,74 +558,6 @@ def _close(known: _Known) -> None:
     if known.pidfd >= 0:
         os.close(known.pidfd)
         known.pidfd = -1
-
-
-async def _command(program: str, bundle: Path, *words: str) -> None:
-    """A command of another runtime on a container of its own; one that is gone meanwhile is no error."""
-    with contextlib.suppress(OSError):
-        null = asyncio.subprocess.DEVNULL
-        root = str(bundle / "oci" / "state")
-        process = await asyncio.create_subprocess_exec(program, "--root", root, *words, stdin=null, stdout=null, stderr=null)
-        await process.wait()
-
-
-async def _kill_and_wait(pid: int, start_time: int, *, kill: bool) -> None:
-    """Waits for the end of that very process; one that was not to be killed is killed after two seconds."""
-    try:
-        fd = pidfd.open_same(pid, start_time)
-    except ProcessLookupError:
-        return
-    try:
-        if kill:
-            pidfd.send_signal(fd, signals.SIGKILL)
-        if not await _ended(fd, 2.0):
-            pidfd.send_signal(fd, signals.SIGKILL)
-            await _ended(fd, 5.0)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(fd)
-
-
-async def _remove_group(group: cgroups.Group) -> None:
-    """Kills what is left in it (processes of a shared pid namespace outlive their first one); the last exits take a moment."""
-    for attempt in range(200):
-        if group.remove_now():
-            return
-        if attempt % 20 == 0:
-            group.kill()
-        await asyncio.sleep(0.001 * min(attempt + 1, 50))
-
-
-def _set(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-async def _ended(fd: int, seconds: float) -> bool:
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, _set, waiter)
-    try:
-        async with asyncio.timeout(seconds):
-            await waiter
-        return True
-    except TimeoutError:
-        return False
-    finally:
-        loop.remove_reader(fd)
-
-
-def remove_bundle(folder: Path) -> None:
-    """The few files of a bundle; a folder that is not ours in form is left with what else is in it."""
-    for name in ("state.json", "exit.json", "ctl", "config.json", "hooks.json"):
-        with contextlib.suppress(FileNotFoundError):
-            (folder / name).unlink()
-    shutil.rmtree(folder / "oci", ignore_errors=True)
-    with contextlib.suppress(OSError):
-        (folder / "rootfs").rmdir()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def open_zygote(run: Path, network: int | None = None) -> socket.socket:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from compose_lite.build import files
-from compose_lite.build.files import Look, Missing, Tree, Writer
+from compose_lite.build.chmod import parse_chmod
+from compose_lite.build.files import Missing, Tree
+from compose_lite.build.writing import Look, Writer
 from compose_lite.errors import BuildError
 from compose_lite.ignore import parse_ignore
 
@@ -133,10 +135,10 @@ def test_excluded_files_stay_behind(source: Path, target: tuple[Path, int]):
     ],
 )
 def test_chmod(text: str, mode: int, folder: bool, result: int):
-    assert oct(files.parse_chmod(text)(mode, folder)) == oct(result)
+    assert oct(parse_chmod(text)(mode, folder)) == oct(result)
 
 
 @pytest.mark.parametrize("text", ["", "9", "888", "77777777", "u~r", "rwx"])
 def test_chmod_refused(text: str):
     with pytest.raises(BuildError, match="invalid chmod parameter"):
-        files.parse_chmod(text)
+        parse_chmod(text)

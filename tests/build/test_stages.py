@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from compose_lite.build import stages
+from compose_lite.build import phrases, stageplan
 from compose_lite.build.dockerfile import parse
 from compose_lite.build.operations import Copy, MakeFolder, Run
-from compose_lite.build.stages import Planner, StagePlan, Wishes
+from compose_lite.build.stageplan import StagePlan, Wishes
+from compose_lite.build.stages import Planner
 from compose_lite.errors import BuildError
 
 BASE: dict[str, Any] = {
@@ -27,7 +28,7 @@ def planned(text: str, *, base: dict[str, Any] = BASE, **wishes: Any) -> tuple[P
     def plan(index: int) -> StagePlan:
         if index not in made:
             source = planner.source(index)
-            start = plan(source.index).as_base if source.kind == "stage" else stages.image_base(base)
+            start = plan(source.index).as_base if source.kind == "stage" else stageplan.image_base(base)
             made[index] = planner.plan(index, source, start)
         return made[index]
 
@@ -50,7 +51,7 @@ def test_scopes_of_arg():
     run = plan.operations[0]
     assert isinstance(run, Run) and run.env == ("PATH=/bin", "G=9", "L=l-9")
     assert plan.image["config"]["Env"] == ["PATH=/bin", "E=l-9", "U="]
-    assert "RUN |2 G=9 L=l-9 /bin/sh -c x # buildkit" in [e.created_by for e in plan.history if isinstance(e, stages.Entry)]
+    assert "RUN |2 G=9 L=l-9 /bin/sh -c x # buildkit" in [e.created_by for e in plan.history if isinstance(e, stageplan.Entry)]
 
 
 def test_the_later_of_env_and_arg_counts_and_all_pairs_see_the_old_values():
@@ -126,14 +127,14 @@ def test_checks_that_need_values():
 
 
 def test_ports():
-    assert stages.parse_ports("8000-8002/udp") == ["8000/udp", "8001/udp", "8002/udp"]
-    assert stages.parse_ports("80:90") == ["90/tcp"]
+    assert phrases.parse_ports("8000-8002/udp") == ["8000/udp", "8001/udp", "8002/udp"]
+    assert phrases.parse_ports("80:90") == ["90/tcp"]
 
 
 def test_configuration_of_the_image():
     plan = planned("FROM a\nLABEL l=1\nRUN x\nENV A=1\n")[1]
-    made = stages.document(plan, ["sha256:a", "sha256:b"], {(0, 0): "2026-01-01T00:00:00Z"}, {"from": "outside"})
+    made = stageplan.document(plan, ["sha256:a", "sha256:b"], {(0, 0): "2026-01-01T00:00:00Z"}, {"from": "outside"})
     assert made["created"] == "2026-01-01T00:00:00Z" and made["config"]["Labels"] == {"l": "1", "from": "outside"}
     assert [bool(row.get("empty_layer")) for row in made["history"]] == [False, True, False, True]
-    fixed = stages.document(plan, [], {(0, 0): "2026-01-01T00:00:00Z"}, {}, "2001-09-09T01:46:40Z")
+    fixed = stageplan.document(plan, [], {(0, 0): "2026-01-01T00:00:00Z"}, {}, "2001-09-09T01:46:40Z")
     assert fixed["created"] == "2001-09-09T01:46:40Z" == fixed["history"][-1]["created"]

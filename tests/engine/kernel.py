@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from compose_lite.errors import ContainerError
-from compose_lite.runtime.client import Adopted, Created, ExitNotice, StartFailed
+from compose_lite.runtime.answers import Adopted, Created, ExitNotice, StartFailed
 
 
 class Clock(asyncio.SelectorEventLoop):

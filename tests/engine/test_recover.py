@@ -19,7 +19,7 @@ from compose_lite.engine.runs import STATUS_UNKNOWN
 from compose_lite.engine.store import Store
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import pidfd
-from compose_lite.runtime.client import Adopted, ExitNotice
+from compose_lite.runtime.answers import Adopted, ExitNotice
 from tests.engine.made import ID, container
 
 

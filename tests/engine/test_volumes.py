@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from compose_lite.disk import Folders
+from compose_lite.engine.copyup import copy_up
 from compose_lite.engine.events import Bus
 from compose_lite.engine.record import Container
 from compose_lite.engine.store import Store
-from compose_lite.engine.volumes import Volumes, check_propagation, clean, copy_up, resolved, visible
+from compose_lite.engine.volumes import Volumes, check_propagation, clean, resolved, visible
 from compose_lite.errors import EngineError
 from compose_lite.linux import mount
 from tests.engine.made import container

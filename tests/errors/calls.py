@@ -19,7 +19,7 @@ import anyio
 
 from compose_lite import disk, ids, ignore, reference, subordinate
 from compose_lite.api import client
-from compose_lite.build import fetch, request, stages
+from compose_lite.build import fetch, request, stageplan, stages
 from compose_lite.build.dockerfile import parse, words
 from compose_lite.cli import copying, dryrun, gotemplate, nouns
 from compose_lite.engine import addressing, cdi, runtimes, volumes
@@ -81,8 +81,8 @@ def short_tar(folder: Path) -> None:
 
 
 def dockerfile(text: str, **wishes: Any) -> None:
-    planner = stages.Planner(parse.parse(text.encode()), stages.Wishes(**wishes))
-    planner.plan(planner.target, planner.source(planner.target), stages.image_base({"architecture": "amd64", "os": "linux"}))
+    planner = stages.Planner(parse.parse(text.encode()), stageplan.Wishes(**wishes))
+    planner.plan(planner.target, planner.source(planner.target), stageplan.image_base({"architecture": "amd64", "os": "linux"}))
 
 
 def provided(folder: Path) -> None:

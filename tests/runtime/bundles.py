@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from compose_lite.ids import new_id
-from compose_lite.runtime.client import ExitNotice, Runtime, open_zygote
+from compose_lite.runtime.answers import ExitNotice
+from compose_lite.runtime.client import Runtime, open_zygote
 from compose_lite.runtime.config import Launch, Log, Overlay
 
 CAPABILITIES = [

@@ -16,7 +16,8 @@ import pytest
 
 from compose_lite.linux import unix
 from compose_lite.runtime import messages
-from compose_lite.runtime.client import ExitNotice, Runtime, _Known
+from compose_lite.runtime.answers import ExitNotice
+from compose_lite.runtime.client import Runtime, _Known
 from compose_lite.runtime.mould import Mould
 from compose_lite.runtime.zygote import Zygote, _Asked, _Held
 

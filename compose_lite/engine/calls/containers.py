@@ -12,7 +12,7 @@ from compose_lite.engine.calls.rooms import Rooms
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.server import Reply, Request
 from compose_lite.errors import EngineError
-from compose_lite.runtime.client import StartFailed
+from compose_lite.runtime.answers import StartFailed
 
 Document = dict[str, Any]
 

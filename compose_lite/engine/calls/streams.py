@@ -17,7 +17,7 @@ from compose_lite.engine.execs import Pipes, pump_out, write_all
 from compose_lite.engine.record import Container
 from compose_lite.engine.server import Duplex, Gone, Reply, Request
 from compose_lite.errors import EngineError
-from compose_lite.runtime.client import Attachment
+from compose_lite.runtime.attachment import Attachment
 
 Document = dict[str, Any]
 
