@@ -57,7 +57,10 @@ def main() -> int:
             return done
         from compose_lite import starting  # cold: whoever waits for an engine to start can wait for these imports
 
-        failed = starting.start()
+        try:
+            failed = starting.start()
+        except KeyboardInterrupt:
+            return 130
         if failed:
             sys.stderr.write(failed + "\n")
             return 1

@@ -15,6 +15,7 @@ import anyio
 
 from compose_lite import ids
 from compose_lite.api.protocol import DockerEngine
+from compose_lite.cli import menu
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.progress import Plain
 from compose_lite.cli.timed import FORMS
@@ -30,13 +31,20 @@ LAST_WORDS = 0.3  # seconds for the output of what ended, when the rest failed t
 
 @dataclass(slots=True)
 class Foreground:
-    """beside: runs while attached (the watching); the command then ends with Ctrl-C alone."""
+    """beside: runs while attached (the watching); the command then ends with Ctrl-C alone. watch: begins a watching that a key asks for.
+
+    keys: the terminal's keys are listened to.
+    """
 
     upping: Upping
     engine: DockerEngine
     view: LogView
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None
+    watch: Callable[[], Callable[[], Coroutine[Any, Any, None]]] | None = None
+    keys: bool = False
     code: int = 0
+    _watching: anyio.CancelScope | None = None
+    _detached: anyio.Event = field(default_factory=anyio.Event)
     _interrupted: bool = False
     _making: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _stopped: anyio.Event = field(default_factory=anyio.Event)
@@ -80,16 +88,57 @@ class Foreground:
         assert self.view.group
         self.view.group.start_soon(self._newcomers)
         if self.beside:
-            self.view.group.start_soon(self.beside)
+            self.view.group.start_soon(self._beside, self.beside)
+        if self.keys:
+            self._say(menu.HINT)
+            self.view.group.start_soon(menu.Menu({"w": self._toggle_watch, "d": self._detach}).run)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._until_left, group.cancel_scope)
+            await self._until_over(abort, abort_on_failure)
+            group.cancel_scope.cancel()
+
+    async def _until_left(self, rest: anyio.CancelScope) -> None:
+        await self._detached.wait()
+        rest.cancel()
+
+    async def _until_over(self, abort: bool, abort_on_failure: bool) -> None:
         if abort or abort_on_failure:
             await self._until_one_ends(only_failure=not abort)
             if not self._interrupted:
                 self.upping.context.err.write("Aborting on container exit...\n")
                 self._interrupted = True
                 await self._stop()
-        if self.beside:
+        if not self.beside:
+            await self.view.until_all_ended()
+        if self.beside or self._watching is not None:
             await self._stopped.wait()
         await self.view.until_all_ended()
+
+    def _say(self, text: str) -> None:
+        self.upping.report.above(f"{text}\n", self.upping.context.err)
+
+    async def _beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        with anyio.CancelScope() as self._watching:
+            await work()
+
+    async def _toggle_watch(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+            self._say("Watch disabled")
+        elif self.watch is not None and self.view.group:
+            try:
+                work = self.watch()
+            except Error as error:
+                self._say(str(error))
+            else:
+                self.view.group.start_soon(self._beside, work)
+                self._say("Watch enabled")
+
+    async def _detach(self) -> None:
+        """The containers are left as they are."""
+        self._say("Detached: the containers run on.")
+        self._detached.set()
 
     async def _interrupts(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

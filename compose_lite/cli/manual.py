@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "COMPOSE_PARALLEL_LIMIT": "as --parallel",
     "COMPOSE_PROGRESS": "as --progress",
     "COMPOSE_ANSI": "as --ansi",
+    "COMPOSE_MENU": "as --menu of up",
     "COMPOSE_STATUS_STDOUT": "write progress to standard output",
     "NO_COLOR": "do not colour anything",
     "COMPOSE_LITE_ENGINE": "as --engine",

@@ -63,13 +63,15 @@ class Watching:
             raise ProjectError("watch-twice", says, remedy="End the other one first.") from None
 
     async def run(self) -> None:
-        """For ever."""
-        engine = await self.context.engine()
-        early = initial(self.rules, {r.path: _files(r.path) for r in self.rules if r.initial_sync})
-        await self._act(engine, await self._newer(engine, early))
-        await self._until_roots_change(engine, first=True)
-        while True:
-            await self._until_roots_change(engine)
+        """For ever; another one may begin when this one is cancelled."""
+        assert self._lock
+        with self._lock:
+            engine = await self.context.engine()
+            early = initial(self.rules, {r.path: _files(r.path) for r in self.rules if r.initial_sync})
+            await self._act(engine, await self._newer(engine, early))
+            await self._until_roots_change(engine, first=True)
+            while True:
+                await self._until_roots_change(engine)
 
     async def _until_roots_change(self, engine: DockerEngine, first: bool = False) -> None:
         """Folders are watched with all below them, files and what is not there yet through the folder they stand in."""

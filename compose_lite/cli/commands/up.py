@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from compose_lite.cli import menu
 from compose_lite.cli.context import Context, fail
 from compose_lite.cli.foreground import Foreground, shown
 from compose_lite.cli.logview import LogView
@@ -42,7 +44,11 @@ COMMAND = Command(
         flag("--no-log-prefix", help="Don't print prefix in logs"),
         flag("--timestamps", help="Show timestamps"),
         optional("--timing", implied="text", help="Show where the time went, phase by phase (text, json or svg)"),
-        flag("--menu", help="Enable interactive shortcuts when running attached"),
+        flag(
+            "--menu",
+            default=None,
+            help="Enable interactive shortcuts when running attached (on a terminal they are on)",
+        ),
         flag("-w", "--watch", help="Watch source code and rebuild/refresh containers when files are updated"),
     ),
 )
@@ -92,15 +98,17 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
     project = context.load(services=services)
     upping = Upping(context, project, progress(context), tuple(services), o)
     upping.scale = parse_scale(o["scale"], project)
-    beside = None
-    if o["watch"] and attached:
+
+    def watch() -> Callable[[], Coroutine[Any, Any, None]]:
         watching = Watching(context, project, services, quiet=o["quiet_build"])
         watching.prepare()
-        beside = watching.run
+        return watching.run
+
+    beside = watch() if o["watch"] and attached else None
     if context.options.dry_run:
         return await upping.detached()
     try:
-        return await _up(context, upping, beside, attached=attached)
+        return await _up(context, upping, beside, watch, attached=attached)
     except (Error, BaseExceptionGroup) as failed:
         error = first_error(failed)
         if not isinstance(error, Error):
@@ -110,14 +118,15 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
         return status
 
 
-async def _up(context: Context, upping: Upping, beside: Any, *, attached: bool) -> int:
+async def _up(context: Context, upping: Upping, beside: Any, watch: Any, *, attached: bool) -> int:
     if not attached:
         return await upping.detached()
     o = upping.options
     engine = await context.engine()
     view = LogView(context, engine, prefix=not o["no_log_prefix"], colour=not o["no_color"], timestamps=o["timestamps"])
     view.services, view.report, view.split = shown(upping), upping.report, True
-    return await Foreground(upping, engine, view, beside).run()
+    keys = menu.wanted(o["menu"], context.environ.get("COMPOSE_MENU"), sys.stdin.isatty() and context.out.isatty())
+    return await Foreground(upping, engine, view, beside, watch, keys).run()
 
 
 async def tell_why(context: Context, upping: Upping) -> None:

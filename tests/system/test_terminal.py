@@ -1,0 +1,104 @@
+"""`up` attached to a terminal: its keys, Ctrl-C once and twice."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.engines import Engine, eventually
+
+pytestmark = [pytest.mark.root, pytest.mark.system]
+SPEC = """\
+services:
+  web: {image: "rootfs:/", init: true, command: [/bin/sh, -c, "echo hello; exec /bin/sleep 1000"]}
+  deaf: {image: "rootfs:/", command: [/bin/sleep, "1000"], profiles: [deaf]}
+"""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    made = Engine(tmp_path_factory.mktemp("terminal"))
+    made.spec(SPEC)
+    yield made
+    made.close()
+
+
+class Terminal:
+    """A command of ours on a pseudo-terminal of its own."""
+
+    def __init__(self, engine: Engine, *args: str) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(engine.project)
+            os.execve(sys.executable, [sys.executable, "-m", "compose_lite", *args], {**engine.env, "TERM": "xterm"})
+        self.shown = ""
+
+    def until(self, text: str) -> None:
+        ends = time.monotonic() + 60
+        while text not in self.shown:
+            assert select.select([self.fd], [], [], max(0, ends - time.monotonic()))[0], f"{text!r} never came: {self.shown!r}"
+            self.shown += os.read(self.fd, 4096).decode(errors="replace")
+
+    def press(self, keys: str) -> None:
+        os.write(self.fd, keys.encode())
+
+    def end(self) -> int:
+        """Its exit status; what it shows until then is kept."""
+        while True:
+            try:
+                data = os.read(self.fd, 4096)
+            except OSError:  # the last one that had it open is gone
+                break
+            if not data:
+                break
+            self.shown += data.decode(errors="replace")
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_d_leaves_the_containers_alone_and_ctrl_c_stops_them(engine: Engine) -> None:
+    up = Terminal(engine, "up")
+    up.until("hello")
+    up.until("d Detach")
+    up.press("d")
+    assert up.end() == 0
+    assert engine.rows()["web"]["State"] == "running"
+    up = Terminal(engine, "up")
+    up.until("d Detach")
+    up.press("\x03")
+    assert up.end() == 130
+    assert "Gracefully Stopping" in up.shown
+    assert engine.rows()["web"]["State"] == "exited"
+
+
+def test_w_says_what_is_missing(engine: Engine) -> None:
+    up = Terminal(engine, "up", "web")
+    up.until("w Watch")
+    up.press("w")
+    up.until("[watch-nothing]")
+    up.press("\x03")
+    assert up.end() == 130
+
+
+def test_a_second_ctrl_c_kills(engine: Engine) -> None:
+    up = Terminal(engine, "up", "deaf")
+    up.until("d Detach")
+    up.press("\x03")
+    up.until("Stopping")
+    up.press("\x03")
+    assert up.end() == 130
+    eventually(lambda: engine.rows()["deaf"]["ExitCode"] == 137)
+
+
+def test_without_a_menu_keys_mean_nothing(engine: Engine) -> None:
+    up = Terminal(engine, "up", "--menu=false", "web")
+    up.until("hello")
+    assert "Detach" not in up.shown
+    up.press("d\x03")
+    assert up.end() == 130
