@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from compose_lite.api.protocol import DockerEngine
 
 
+OF_DOTENV = ("COMPOSE_IGNORE_ORPHANS", "COMPOSE_MENU", "COMPOSE_REMOVE_ORPHANS")
+"""Variables for commands themselves that a project's .env may set too; the environment's own are stronger."""
+
+
 class OutputClosed(Exception):
     """Who read our output is gone: the command ends as by SIGPIPE."""
 
@@ -106,6 +110,7 @@ class Context:
         loaded = load(self.load_options(services=services, profiles=profiles, **more))
         for warning in loaded.warnings:
             self.warn(warning)
+        self.environ.update({name: loaded.environment[name] for name in OF_DOTENV if name in loaded.environment})
         return loaded.project
 
     def load_or_name(self, services: Sequence[str] = ()) -> tuple[Any, str]:

@@ -1,41 +1,22 @@
-"""The way to our engine: a socket that a killed one has left is no reason to wait."""
+"""What a command has at hand."""
 
 from __future__ import annotations
 
-import socket
+import io
 from pathlib import Path
 
-import anyio
 import pytest
 
-from compose_lite import starting
 from compose_lite.cli.context import Context, Globals
 
 
-@pytest.mark.parametrize("left", [True, False])
-def test_an_engine_is_started_where_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
-    context = Context(Globals(), {"COMPOSE_LITE_RUN_DIR": str(tmp_path)})
-    path = context.folders.engine_socket
-    if left:
-        with socket.socket(socket.AF_UNIX) as killed:
-            killed.bind(str(path))
-    listener = socket.socket(socket.AF_UNIX)
-    started, waits = list[object](), list[float]()
-
-    def start(environ: object) -> None:
-        started.append(environ)
-        path.unlink(missing_ok=True)
-        listener.bind(str(path))
-        listener.listen()
-
-    really = anyio.sleep
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        await really(0)
-
-    monkeypatch.setattr(starting, "start", start)
-    monkeypatch.setattr(anyio, "sleep", sleep)
-    with listener:
-        anyio.run(context._wait_for_own)
-    assert len(started) == 1 and len(waits) < 10
+@pytest.mark.parametrize(("environ", "said"), [({}, "1"), ({"COMPOSE_REMOVE_ORPHANS": "0"}, "0")])
+def test_a_projects_dotenv_speaks_to_the_command_too(
+    environ: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: i}}")
+    (tmp_path / ".env").write_text("COMPOSE_REMOVE_ORPHANS=1\nCOMPOSE_PROJECT_NAME=given\nOTHER=x\n")
+    context = Context(Globals(), dict(environ), io.StringIO(), io.StringIO())
+    assert context.load().name == "given"
+    assert context.environ == {"COMPOSE_REMOVE_ORPHANS": said}
