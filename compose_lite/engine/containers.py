@@ -12,8 +12,9 @@ from typing import Any
 
 from compose_lite.engine import creation, devices, ociconfig, runtimes, updating
 from compose_lite.engine.lifecycle import Event, State
+from compose_lite.engine.live import Live, cleaning
 from compose_lite.engine.record import Container
-from compose_lite.engine.runs import Live, Runs, cleaning
+from compose_lite.engine.runs import Runs
 from compose_lite.errors import EngineError
 from compose_lite.ids import CONFIGURATION, new_id
 from compose_lite.linux import cgroups

@@ -14,8 +14,9 @@ from pathlib import Path
 from compose_lite.engine import callers, restart
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.lifecycle import Event, State
+from compose_lite.engine.live import cleaning
 from compose_lite.engine.record import Container
-from compose_lite.engine.runs import STATUS_UNKNOWN, cleaning
+from compose_lite.engine.runs import STATUS_UNKNOWN
 from compose_lite.errors import Error
 from compose_lite.linux import pidfd
 from compose_lite.runtime.answers import Adopted

@@ -12,8 +12,7 @@ import logging
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from compose_lite.disk import Folders
 from compose_lite.engine import creation, defaults, halting, health, restart, signals
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State
+from compose_lite.engine.live import Live, cleaning, phases
 from compose_lite.engine.networks import Networks
 from compose_lite.engine.preparation import Preparation
 from compose_lite.engine.record import Container
@@ -43,38 +43,6 @@ _STARTS, _LET_GO_SECONDS = 4, 0.2
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
 
 
-@dataclass(slots=True)
-class Live:
-    """What belongs to a container only while this engine lives."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    starting: bool = False
-    early_exit: ExitNotice | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is not running
-    waiters: list[tuple[str, asyncio.Future[int]]] = field(default_factory=list)  # condition, status
-    attachers: list[tuple[bool, asyncio.Future[Attachment]]] = field(default_factory=list)  # wants stdin
-    again: asyncio.Task[None] | None = None
-    settling: asyncio.Task[None] | None = None  # its end is recorded, its leftovers are being removed
-    wait_before: float = 0.0
-    health: asyncio.Task[None] | None = None
-    restarting_by_hand: bool = False
-    version: int = 0  # grows with whatever can be seen of it
-    stirred: asyncio.Event = field(default_factory=asyncio.Event)  # set at the next growth, then another one takes its place
-    probed: Document | None = None  # the last probe, those that do not count too
-    took: dict[str, float] = field(default_factory=dict)  # seconds by phase of its last start
-    execs: set[str] = field(default_factory=set)
-    signals_before: list[Document] = field(default_factory=list)  # that its last run was sent
-
-
-@contextlib.contextmanager
-def cleaning(container: Container, what: str) -> Iterator[None]:
-    """A step of a clean-up: what fails does not keep the next one from its turn, but is in the engine's log."""
-    try:
-        yield
-    except Exception:
-        log.exception("clean-up of container %s: %s", container.short, what)
-
-
 def _is_work(container: Container, event: Event) -> bool:
     """False when there is nothing to do. Raises EngineError when it is refused."""
     try:
@@ -84,19 +52,6 @@ def _is_work(container: Container, event: Event) -> bool:
             return False
         raise
     return True
-
-
-def phases(took: dict[str, float]) -> Callable[[str], None]:
-    """Writes into `took` how long it was from one mark to the next."""
-    took.clear()
-    last = time.monotonic()
-
-    def mark(name: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        took[name], last = now - last, now
-
-    return mark
 
 
 class Runs(ABC):
