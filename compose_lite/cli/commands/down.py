@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -58,7 +58,7 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
         if volumes:
             await _remove_volumes(engine, report, project, name, services, everything=orphans)
         if rmi:
-            await _remove_images(engine, report, project, name, mine, rmi, services)
+            await _remove_images(engine, report, project, name, mine, rmi, services, everything=orphans)
     finally:
         report.close()
 
@@ -131,23 +131,44 @@ async def _remove_volumes(engine: DockerEngine, report: Plain, project: Any, nam
         report.event("Volume", volume["Name"], "Removed", done=True)
 
 
-async def _remove_images(
-    engine: DockerEngine, report: Plain, project: Any, name: str, containers: list[Seen], which: str, services: Sequence[str]
-) -> None:
-    """local: images without a name of their own; all: every image of the services."""
-    wanted: set[str] = set()
+def images_to_remove(
+    project: Any, name: str, services: Sequence[str], used: Sequence[str], built: Sequence[Mapping[str, Any]], all: bool, everything: bool
+) -> list[str]:
+    """Images that were built for the services, as their labels say, and the names that a build would have; all: every image of theirs.
+
+    used: by the containers; built: rows of GET /images/json with the project's label. everything: also what was built for services
+    that the file does not know any more.
+    """
+    found: set[str] = set()
     for service in project.all_services().values() if project else ():
-        if services and service.name not in services:
-            continue
-        if which == "all" or (not service.image and service.build is not None):
-            wanted.add(service.image_name(name))
+        if (not services or service.name in services) and (all or (not service.image and service.build is not None)):
+            found.add(service.image_name(name))
     if project is None:
-        wanted |= {c.image for c in containers if which == "all" or c.image.startswith(f"{name}-")}
-    for image in sorted(wanted):
-        shown = image if ":" in image.rsplit("/", 1)[-1] else f"{image}:latest"
+        found |= {image for image in used if all or image.startswith(f"{name}-")}
+    for image in built:
+        service = (image.get("Labels") or {}).get(ids.SERVICE, "")
+        known = service in services if services else everything or project is None or service in project.all_services()
+        if known and image.get("RepoTags"):
+            found.add(image["RepoTags"][0])
+    return sorted({image if ":" in image.rsplit("/", 1)[-1] else f"{image}:latest" for image in found})
+
+
+async def _remove_images(
+    engine: DockerEngine,
+    report: Plain,
+    project: Any,
+    name: str,
+    containers: list[Seen],
+    which: str,
+    services: Sequence[str],
+    everything: bool,
+) -> None:
+    built = await engine.images(filters=project_filter(name))
+    wanted = images_to_remove(project, name, services, [c.image for c in containers], built, which == "all", everything)
+    for shown in wanted:
         report.event("Image", shown, "Removing")
         try:
-            await engine.remove_image(image)
+            await engine.remove_image(shown)
         except ApiError as error:
             if error.http_status == 409:
                 report.event("Image", shown, "Resource is still in use", done=True)
