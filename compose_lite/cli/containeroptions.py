@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -139,7 +140,7 @@ def update_body(o: Mapping[str, Any]) -> Document:
 
 
 def refuse(word: str, name: str, why: str) -> UsageError:
-    return UsageError("container-option", f'invalid argument "{word}" for "{name}": {why}', status=125)
+    return UsageError("container-option", f'invalid argument "{word}" for "{name}" flag: {why}', status=125)
 
 
 def create_body(o: Mapping[str, Any], environ: Mapping[str, str], cwd: str) -> Document:
@@ -310,7 +311,7 @@ def _host(o: Mapping[str, Any], cwd: str) -> Document:
         "Devices": [_device(word) for word in o["device"] if not _CDI.fullmatch(word)] or None,
         "DeviceRequests": [*_gpus(o["gpus"]), *({"Driver": "cdi", "DeviceIDs": [w]} for w in o["device"] if _CDI.fullmatch(w))] or None,
         "DeviceCgroupRules": list(o["device_cgroup_rule"]) or None,
-        "Dns": list(o["dns"]) or None,
+        "Dns": [_address(word) for word in o["dns"]] or None,
         "DnsOptions": list(o["dns_option"]) or None,
         "DnsSearch": list(o["dns_search"]) or None,
         "ExtraHosts": [word.replace("=", ":", 1) if "=" in word else word for word in o["add_host"]] or None,
@@ -343,12 +344,20 @@ def _host(o: Mapping[str, Any], cwd: str) -> Document:
     return {name: value for name, value in host.items() if value is not None}
 
 
+def _address(word: str) -> str:
+    try:
+        return str(ipaddress.ip_address(word))
+    except ValueError:
+        raise refuse(word, "--dns", f"IP address is not correctly formatted: {word}") from None
+
+
 _RATES = {
     "BlkioDeviceReadBps": "device_read_bps",
     "BlkioDeviceReadIOps": "device_read_iops",
     "BlkioDeviceWriteBps": "device_write_bps",
     "BlkioDeviceWriteIOps": "device_write_iops",
 }
+_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 _CDI = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*")
 
 
@@ -391,13 +400,21 @@ def _device(word: str) -> Document:
     return {"PathOnHost": source, "PathInContainer": rest[0] if rest else source, "CgroupPermissions": mode}
 
 
+_ULIMITS = frozenset("core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split())
+
+
 def _ulimit(word: str) -> Document:
     name, _, values = word.partition("=")
     soft, _, hard = values.partition(":")
+    if name not in _ULIMITS:
+        raise refuse(word, "--ulimit", f"invalid ulimit type: {name}")
     try:
-        return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
+        low, high = int(soft), int(hard or soft)
     except ValueError:
         raise refuse(word, "--ulimit", "an ulimit is name=soft[:hard]") from None
+    if high != -1 and not -1 < low <= high:
+        raise refuse(word, "--ulimit", f"ulimit soft limit must be less than or equal to hard limit: {low} > {high}")
+    return {"Name": name, "Soft": low, "Hard": high}
 
 
 def _security(word: str, cwd: str) -> str:
@@ -485,5 +502,7 @@ def _networks(o: Mapping[str, Any], host: Document) -> Document:
 
 def _endpoint(aliases: list[str], ip: str, ip6: str, mac: str, local: list[str]) -> Document:
     addresses = {key: value for key, value in (("IPv4Address", ip), ("IPv6Address", ip6), ("LinkLocalIPs", local)) if value}
+    if mac and not _MAC.fullmatch(mac):
+        raise UsageError("container-option", f"{mac} is not a valid mac address", status=125)
     made = {"Aliases": aliases, "IPAMConfig": addresses, "MacAddress": mac}
     return {key: value for key, value in made.items() if value}

@@ -49,7 +49,7 @@ def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
                 context.out.write(noun)
                 return 0
         command, act, path, words = find(rest, program)
-        if {"-h", "--help"} & set(_before_words(words, command)):
+        if asks_for_help(words, command):
             context.out.write(command.usage(path))
             return 0
         said = _read(command, words, path, noun=hasattr(command_module(rest[0]), "SUBCOMMANDS"))
@@ -136,6 +136,12 @@ def _practise() -> None:
     globals_of(["config"], {})
     find(["config"])[0].read([], "compose-lite config")
     config_text(LoadOptions({"COMPOSE_DISABLE_ENV_FILE": "1"}, "/", files=("-",), stdin=lambda: _PRACTICE), ConfigWish())
+
+
+def asks_for_help(words: Sequence[str], command: Command) -> bool:
+    """`--help`, and `-h` where that is no flag of the command's own (`container run -h NAME`)."""
+    asked = {"--help", "-h"} - {name for one in command.params for name in one.opts}
+    return bool(asked & set(_before_words(words, command)))
 
 
 def _before_words(words: Sequence[str], command: Command) -> list[str]:

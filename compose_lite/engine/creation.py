@@ -5,6 +5,7 @@ Statuses and words are Docker's, since clients act on them. Paths of the machine
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import signal
@@ -338,6 +339,18 @@ def _check_resources(host: Document) -> list[str]:
     return warnings
 
 
+def _check_extra_host(wish: str) -> None:
+    """`name:address`, an IPv6 one maybe in brackets, or `name:host-gateway`; `=` is as good."""
+    name, address = ([*re.split("[:=]", wish, maxsplit=1), ""])[:2]
+    if not name or not address:
+        raise EngineError(f'bad format for add-host: "{wish}"', http_status=400)
+    try:
+        if address != "host-gateway":
+            ipaddress.ip_address(address[1:-1] if address[0] + address[-1] == "[]" else address)
+    except ValueError:
+        raise EngineError(f'invalid IP address in add-host: "{address}"', http_status=400) from None
+
+
 def _check_cpuset(text: str, what: str, kind: str) -> None:
     """That the machine has them."""
     if not text:
@@ -383,6 +396,8 @@ def _check_modes(host: Document) -> list[str]:
         raise EngineError(f"invalid UTS mode: {host['UTSMode']}", http_status=400)
     if host["CgroupnsMode"] not in ("private", "host"):
         raise EngineError(f"invalid cgroup namespace mode: {host['CgroupnsMode']}", http_status=400)
+    for wish in host["ExtraHosts"] or ():
+        _check_extra_host(wish)
     for port, bindings in host["PortBindings"].items():
         if not _PORT.fullmatch(port):
             raise EngineError(f"invalid port specification: {port!r}", http_status=400)

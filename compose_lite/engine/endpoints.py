@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
+from compose_lite.errors import EngineError
 from compose_lite.ids import new_id, short
 from compose_lite.network import addresses
 from compose_lite.network.dns_server import ResolvConf
@@ -87,7 +89,7 @@ def new_endpoint(
         "IPAMConfig": settings.get("IPAMConfig"),
         "Links": settings.get("Links"),
         "Aliases": settings.get("Aliases"),
-        "MacAddress": settings.get("MacAddress") or container.config.get("MacAddress") or "",
+        "MacAddress": hardware_address(settings.get("MacAddress") or container.config.get("MacAddress") or ""),
         "DriverOpts": settings.get("DriverOpts"),
         "GwPriority": settings.get("GwPriority") or 0,
         "NetworkID": network["Id"],
@@ -95,6 +97,14 @@ def new_endpoint(
         **_NO_ADDRESS,
         "DNSNames": dns_names(container, settings) if has_names(network) else None,
     }
+
+
+def hardware_address(text: str) -> str:
+    """`02:42:ac:11:00:02`, with hyphens too. EngineError for anything else that is not empty."""
+    plain = text.replace("-", ":").lower()
+    if plain and not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", plain):
+        raise EngineError(f"invalid MAC address: {text}", http_status=400)
+    return plain
 
 
 def clear_addresses(endpoint: Document) -> None:

@@ -331,7 +331,10 @@ def _in_user_namespace() -> bool:
 def rotation(driver: str, options: Mapping[str, str]) -> tuple[int, int]:
     """Bytes at which a log file is full (0: never) and how many are kept; `local` has limits of its own, as Docker's."""
     size, count = ("20m", 5) if driver == "local" else ("", 1)
-    return log_size(options.get("max-size") or size), int(options.get("max-file") or count)
+    kept = int(options.get("max-file") or count)
+    if kept < 1:
+        raise EngineError("failed to initialize logging driver: max-file cannot be less than 1", http_status=400)
+    return log_size(options.get("max-size") or size), kept
 
 
 def log_size(text: str | None) -> int:

@@ -317,7 +317,8 @@ class Volumes:
             finally:
                 os.close(inner)
         except OSError as error:
-            raise EngineError(f"cannot access path {root}/{subpath}: {error.strerror}", http_status=400) from error
+            why = os.strerror(error.errno or 0).lower()
+            raise EngineError(f"cannot access path {root}/{subpath}: lstat {root}/{subpath}: {why}", http_status=400) from error
         finally:
             os.close(fd)
 
@@ -419,7 +420,7 @@ def check_propagation(path: str, wish: str, mountinfo: str = "/proc/self/mountin
 def _check_tmpfs(text: str) -> None:
     for word in text.split(","):
         if word and not _TMPFS.fullmatch(word):
-            raise EngineError(f'invalid tmpfs option "{word}"', http_status=400)
+            raise EngineError(f'invalid tmpfs option "{word.partition("=")[0]}"', http_status=400)
 
 
 def _add(points: dict[str, Document], point: Document) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from compose_lite.cli import attaching, containeroptions, containerrow, nouns
+from compose_lite.cli import attaching, containeroptions, containerrow, main, nouns
 from compose_lite.cli.commands import container, events, image, ls, network, stats
 from compose_lite.errors import ApiError, UsageError
 
@@ -19,6 +19,28 @@ def test_words_of_the_container_stay_its_own() -> None:
     made = body("--rm", "-it", "-e", "A=1", "-e", "HOME_VALUE", "-e", "UNSET", "busybox", "sh", "-c", "exit", "--rm")
     assert made["Cmd"] == ["sh", "-c", "exit", "--rm"] and made["Env"] == ["A=1", "HOME_VALUE=h"]
     assert made["Tty"] and made["OpenStdin"] and made["AttachStdin"] and made["HostConfig"]["AutoRemove"]
+
+
+def test_h_is_the_host_name_where_a_command_has_it() -> None:
+    assert not main.asks_for_help(["-h", "box", "busybox"], RUN)
+    assert main.asks_for_help(["--help"], RUN)
+    assert main.asks_for_help(["-a", "-h"], container.SUBCOMMANDS["ls"][0])
+    assert not main.asks_for_help(["busybox", "sh", "--help"], RUN)
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [("nofile=200:100", "less than or equal to hard limit: 200 > 100"), ("xx=1", "invalid ulimit type: xx"), ("nofile=x", "name=soft")],
+)
+def test_ulimits_that_cannot_be(word: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        body("--ulimit", word, "busybox")
+
+
+def test_a_name_server_is_an_address() -> None:
+    assert body("--dns", "9.9.9.9", "--dns", "::1", "busybox")["HostConfig"]["Dns"] == ["9.9.9.9", "::1"]
+    with pytest.raises(UsageError, match='invalid argument "foo" for "--dns" flag: IP address is not correctly formatted: foo'):
+        body("--dns", "foo", "busybox")
 
 
 def test_volumes_ports_and_limits() -> None:

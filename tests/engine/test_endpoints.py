@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from compose_lite.engine import endpoints
+from compose_lite.errors import EngineError
 from compose_lite.network.dns_server import ResolvConf
 from compose_lite.network.publish import Binding, Published
 from tests.engine.made import container
@@ -84,3 +85,16 @@ def test_a_host_name_with_dots_is_the_long_one() -> None:
     made = on("net", Hostname="web.example.test")
     made.endpoints["net"]["IPAddress"] = "172.18.0.2"
     assert endpoints.hosts_text(made, ()).splitlines()[-1] == "172.18.0.2\tweb.example.test web"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", ""), ("02:42:AC:11:00:02", "02:42:ac:11:00:02"), ("02-42-ac-11-00-02", "02:42:ac:11:00:02")]
+)
+def test_hardware_addresses(text: str, found: str) -> None:
+    assert endpoints.hardware_address(text) == found
+
+
+@pytest.mark.parametrize("text", ["zz", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "0242ac110002"])
+def test_what_is_no_hardware_address(text: str) -> None:
+    with pytest.raises(EngineError, match="invalid MAC address"):
+        endpoints.hardware_address(text)

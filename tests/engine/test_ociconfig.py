@@ -217,3 +217,16 @@ def test_what_a_remapped_container_cannot_have(wish: dict[str, Any]) -> None:
     with pytest.raises(EngineError, match="user namespaces"):
         creation.host_config_of({"HostConfig": wish}, 2, remapped=True)
     creation.host_config_of({"HostConfig": {**wish, "UsernsMode": "host"}}, 2, remapped=True)
+
+
+@pytest.mark.parametrize("wish", ["a:1.2.3.4", "b:::1", "c:[fe80::1]", "d=::1", "gw:host-gateway"])
+def test_extra_hosts(wish: str) -> None:
+    creation.host_config_of({"HostConfig": {"ExtraHosts": [wish]}}, 2)
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"), [("a", "bad format"), (":1.2.3.4", "bad format"), ("a:", "bad format"), ("a:foo", "invalid IP address")]
+)
+def test_extra_hosts_that_cannot_be(wish: str, says: str) -> None:
+    with pytest.raises(EngineError, match=says):
+        creation.host_config_of({"HostConfig": {"ExtraHosts": [wish]}}, 2)

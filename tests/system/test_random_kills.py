@@ -2,6 +2,7 @@
 
 The full number, which takes a while: `ROUNDS=500 SEED=1 pytest tests/system/test_random_kills.py`. A round's seed is SEED plus its
 number and is printed, so `ROUNDS=1 SEED=<it>` does it again, and `SEED=<it>` with the rest of the rounds goes on where it broke off.
+`VICTIMS="engine,zygote,mould,monitor,engine and zygote"`: only these die.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ COMMANDS = (
     ("stop", "-t", "1"), ("start",), ("kill",), ("pause", "ticks"), ("rm", "-sf", "worker"), ("down", "-t", "0"), ("down", "-t", "0"),
     ("exec", "-T", "web", "true"), ("run", "--rm", "-T", "web", "true"), ("ps", "-a"), ("up", "-d", "--scale", "worker=3"),
 )  # fmt: skip
-VICTIMS = ("engine", "zygote", "monitor", "command", "forwarder", "engine and zygote", "all")
+EVERYBODY = "engine,zygote,mould,monitor,command,forwarder,engine and zygote,all"
+VICTIMS = tuple(os.environ.get("VICTIMS", EVERYBODY).split(","))
 
 
 @pytest.fixture
@@ -70,6 +72,8 @@ def victims(engine: Engine, what: str, command: subprocess.Popen[str]) -> list[l
             return [engines]
         case "zygote":
             return [zygotes]
+        case "mould":
+            return [by_name.get("cl-mould", [])]
         case "monitor":
             return [[pid] for pid in by_name.get("cl-monitor", [])]
         case "command":  # the front, the worker, or both
