@@ -255,6 +255,8 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bo
     if host["UTSMode"] == "host" and body.get("Hostname"):
         raise EngineError("conflicting options: hostname and the UTS mode", http_status=400)
     warnings = check_host_config(host)
+    if host["Memory"] > 0 and not host["MemorySwap"]:
+        host["MemorySwap"] = host["Memory"] * 2
     if remapped and ociconfig.is_remapped(host):
         _check_remapped(host)
     return host, warnings

@@ -234,7 +234,7 @@ def resources(host: Mapping[str, Any], devices: Sequence[Device], privileged: bo
     found: Document = {"devices": _device_rules(host, devices, privileged)}
     memory = _set(
         limit=host.get("Memory") or None,
-        swap=host.get("MemorySwap") or (host["Memory"] * 2 if host.get("Memory") else None),
+        swap=host.get("MemorySwap") or (host["Memory"] * 2 if host.get("Memory") else None),  # 0: of an older record
         reservation=host.get("MemoryReservation") or None,
         swappiness=host["MemorySwappiness"]
         if (host.get("MemorySwappiness") or 0) > -1 and host.get("MemorySwappiness") is not None

@@ -57,3 +57,9 @@ def test_a_limit_that_is_taken_away_is_written() -> None:
     made, _ = updating.updated("c", host(PidsLimit=5), {"PidsLimit": -1})
     assert updating.limits(made, {"PidsLimit": -1}, {})["pids"] == {"limit": -1}
     assert "pids" not in updating.limits(made, {}, {})
+
+
+def test_memory_and_swap_are_twice_the_memory_unless_said() -> None:
+    assert host(Memory=1 << 26)["MemorySwap"] == 1 << 27
+    assert host(Memory=1 << 26, MemorySwap=-1)["MemorySwap"] == -1
+    assert host()["MemorySwap"] == 0
