@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compose_lite.graph.picture import Arrow, Box, Picture
+from compose_lite.spec.models.project import Project
 
 ROUNDED = {"branch": "├─ ", "last": "└─ ", "line": "│  ", "gap": "   ", "again": " ↑", "to": "→"}
 ASCII = {"branch": "|- ", "last": "`- ", "line": "|  ", "gap": "   ", "again": " ^", "to": "->"}
@@ -22,6 +23,12 @@ def tree(picture: Picture, *, ascii: bool = False) -> str:
     roots = [name for name in roots if name not in leaves] + leaves
     lines = [picture.title, *_branches(picture, roots, signs)]
     return "".join(line.replace("→", signs["to"]) + "\n" for line in lines)
+
+
+def inactive(project: Project) -> str:
+    """A line that names the services which no active profile brings along; empty when there are none."""
+    off = [f"{name} ({', '.join(service.profiles)})" for name, service in sorted(project.disabled_services.items()) if service.profiles]
+    return f"by profile: {', '.join(off)}\n" if off else ""
 
 
 def _branches(picture: Picture, roots: list[str], signs: dict[str, str]) -> Iterator[str]:

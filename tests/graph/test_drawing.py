@@ -9,7 +9,7 @@ from compose_lite.graph.dot import dot, mermaid
 from compose_lite.graph.layers import layers
 from compose_lite.graph.picture import Picture, Wishes, picture
 from compose_lite.graph.svg import _placed, _volume_spots, svg
-from compose_lite.graph.tree import tree
+from compose_lite.graph.tree import inactive, tree
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import Dependency, PortConfig, Service, VolumeMount
 
@@ -53,6 +53,12 @@ def test_tree() -> None:
     )
     assert tree(shop(), ascii=True).isascii() is False  # `×3` is content
     assert "|- web  8080->80" in tree(shop(), ascii=True)
+
+
+def test_services_of_inactive_profiles_are_named() -> None:
+    off = {"cli": Service(name="cli", profiles=["tools", "dev"]), "unchosen": Service(name="unchosen")}
+    assert inactive(Project(name="p", disabled_services=off)) == "by profile: cli (tools, dev)\n"
+    assert inactive(Project(name="p")) == ""
 
 
 def test_a_tree_unfolds_each_service_once() -> None:

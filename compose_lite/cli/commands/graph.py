@@ -11,7 +11,7 @@ from compose_lite.errors import Error, UsageError, nearest
 from compose_lite.graph.dot import dot, mermaid
 from compose_lite.graph.picture import Picture, Wishes, picture
 from compose_lite.graph.svg import svg
-from compose_lite.graph.tree import tree
+from compose_lite.graph.tree import inactive, tree
 
 FORMATS: dict[str, Callable[[Picture], str]] = {"tree": tree, "dot": dot, "mermaid": mermaid, "svg": svg}
 ENDINGS = {".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid", ".svg": "svg"}
@@ -34,10 +34,13 @@ def run(context: Context, services: tuple[str, ...], format: str, output: str, p
     format = format or ENDINGS.get(Path(output).suffix, "tree")
     if format not in FORMATS:
         raise UsageError("format", f'unsupported format "{format}"', remedy=nearest(format, FORMATS) or "Say tree, dot, mermaid or svg.")
-    found = picture(context.load(services=services), Wishes(ports, volumes, networks))
+    project = context.load(services=services)
+    found = picture(project, Wishes(ports, volumes, networks))
     if not output:
         plain = format == "tree" and "utf" not in (context.out.encoding or "utf-8").lower()
         context.out.write(tree(found, ascii=True) if plain else FORMATS[format](found))
+        if format == "tree" and not services:
+            context.out.write(inactive(project))
         return
     try:
         Path(context.cwd, output).write_text(FORMATS[format](found), encoding="utf-8")
