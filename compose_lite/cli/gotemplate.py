@@ -50,9 +50,13 @@ class _Block:
     other: tuple[_Block, ...] = ()
 
 
+_PLACE = re.compile(r"at <(\.[^>]*)>")  # of the error in the text
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     blocks: tuple[_Block, ...]
+    text: str = ""
 
     def render(self, value: Any) -> str:
         """The text for one value. Raises UsageError."""
@@ -60,7 +64,9 @@ class Template:
         try:
             _run(self.blocks, value, {"$": value}, made)
         except TemplateError as error:
-            raise UsageError("template", f'template parsing error: template: :1: executing "": {error}') from None
+            found = _PLACE.match(str(error))
+            column = f":{self.text.find(found[1])}" if found and found[1] in self.text else ""
+            raise UsageError("template", f'template parsing error: template: :1{column}: executing "" {error}') from None
         return "".join(made)
 
 
@@ -68,7 +74,7 @@ def compile(text: str) -> Template:
     """Raises UsageError for what is no template."""
     try:
         blocks, _ = _blocks(_pieces(text), 0, ())
-        return Template(blocks)
+        return Template(blocks, text)
     except TemplateError as error:
         raise UsageError("template", f"template parsing error: template: :1: {error}") from None
 

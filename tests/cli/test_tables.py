@@ -85,3 +85,10 @@ def test_filters() -> None:
     assert tables.filters(("label=a=b", "label=c", "Name=x")) == {"label": ["a=b", "c"], "name": ["x"]}
     with pytest.raises(UsageError):
         tables.filters(("nope",))
+
+
+def test_a_field_that_is_not_there_is_said_as_go_does() -> None:
+    with pytest.raises(UsageError) as caught:
+        tables.inspected([{"Name": "x"}], "{{.Name}} {{.Bogus}}")
+    says = 'template parsing error: template: :1:12: executing "" at <.Bogus>: map has no entry for key "Bogus"'
+    assert caught.value.says == says
