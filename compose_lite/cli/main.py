@@ -15,7 +15,7 @@ from compose_lite.cli.commandtable import command_module, find, globals_from, gl
 from compose_lite.cli.context import Context, Globals, OutputClosed, fail
 from compose_lite.cli.pflag import Command
 from compose_lite.cli.program import METADATA, PLUGIN, called, metadata
-from compose_lite.errors import Error, UsageError, first_error
+from compose_lite.errors import Error, first_error
 
 
 def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
@@ -52,7 +52,7 @@ def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
         if asks_for_help(words, command):
             context.out.write(command.usage(path))
             return 0
-        said = _read(command, words, path, noun=hasattr(command_module(rest[0]), "SUBCOMMANDS"))
+        said = command.read(words, path, noun=hasattr(command_module(rest[0]), "SUBCOMMANDS"))
         if said.pop("dry_run", False):
             context.options = replace(context.options, dry_run=True)
         answer = act(context, **said)
@@ -64,16 +64,6 @@ def run(argv: Sequence[str], environ: dict[str, str], argv0: str = "") -> int:
     except (BrokenPipeError, OutputClosed):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
-
-
-def _read(command: Command, words: Sequence[str], path: str, *, noun: bool) -> dict[str, Any]:
-    """The command's values. A flag that a noun's command does not take gives docker's 125."""
-    try:
-        return command.read(words, path)
-    except UsageError as error:
-        if noun and error.code in ("unknown-flag", "flag-value", "flag-needs-argument"):
-            error.status = 125
-        raise
 
 
 def _to_its_end(context: Context, work: Coroutine[Any, Any, int | None]) -> int:

@@ -67,11 +67,19 @@ class Command(click.Command):
         super().__init__(name, help=help, params=list(parameters), add_help_option=False, context_settings={"help_option_names": []})
         self.allow_interspersed_args = interspersed
 
-    def read(self, argv: Sequence[str], path: str) -> dict[str, Any]:
-        """The values by parameter name. Raises UsageError in pflag's words; path: `compose-lite up`, for the message."""
-        return self.read_given(argv, path)[0]
+    def read(self, argv: Sequence[str], path: str, *, noun: bool = False) -> dict[str, Any]:
+        """The values by parameter name. Raises UsageError in pflag's words; path: `compose-lite up`, for the message.
 
-    def read_given(self, argv: Sequence[str], path: str) -> tuple[dict[str, Any], set[str]]:
+        noun: it is a command of one (`container rm`), so that docker's words and statuses are due.
+        """
+        try:
+            return self.read_given(argv, path, noun=noun)[0]
+        except UsageError as error:
+            if noun and error.code in ("unknown-flag", "flag-value", "flag-needs-argument"):
+                error.status = 125
+            raise
+
+    def read_given(self, argv: Sequence[str], path: str, *, noun: bool = False) -> tuple[dict[str, Any], set[str]]:
         """`read`, and the names of the parameters that the words give: what they do not may have another source than its default."""
         try:
             words = list(argv)
@@ -83,27 +91,29 @@ class Command(click.Command):
         except click.BadOptionUsage as error:
             raise _needs_argument(error.option_name) from None
         except click.MissingParameter:
-            raise self._number_of_arguments(words, path, "argument-missing") from None
+            raise self._number_of_arguments(words, path, "argument-missing", noun) from None
         except click.BadParameter as error:
             assert isinstance(error.param, click.Option)
             says = f'invalid argument {_quoted(error.message)} for "{spelled(error.param)}" flag'
             raise UsageError("flag-value", f"{says}: {_parsing(error.param, error.message)}", remedy=f"See '{path} --help'.") from None
         except click.UsageError as error:
             if error.message.startswith("Got unexpected extra argument"):
-                raise self._number_of_arguments(words, path, "usage") from None
+                raise self._number_of_arguments(words, path, "usage", noun) from None
             raise UsageError("usage", error.format_message(), remedy=f"See '{path} --help'.") from None
         given = {name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
         return dict(context.params), given
 
-    def _number_of_arguments(self, argv: Sequence[str], path: str, code: str) -> UsageError:
+    def _number_of_arguments(self, argv: Sequence[str], path: str, code: str, noun: bool) -> UsageError:
         """Too few or too many of them, in cobra's words or those of docker."""
         own = [p for p in self.params if isinstance(p, click.Argument)]
         least, most = sum(a.required for a in own), len(own)
         any_number = [*(p for p in self.params if isinstance(p, click.Option)), arguments("given")]
         given = Command("", "", any_number, interspersed=self.allow_interspersed_args).read(argv, path)["given"]
-        if not own:
+        if not own and not noun:
             says = f'unknown command "{given[0]}" for "{path}"'
-        elif self.name in _DOCKERS_WORDS:
+        elif not own:
+            says = f"'{path}' accepts no arguments"
+        elif noun or self.name in _DOCKERS_WORDS:
             at_least = "at least " if any(a.nargs == -1 for a in own) else ""
             says = f"'{path}' requires {at_least}{least} argument{'s' if least > 1 else ''}"
         elif least < most and all(a.nargs != -1 for a in own):

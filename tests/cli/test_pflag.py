@@ -92,6 +92,15 @@ def test_where_the_reference_counts_as_docker_does(name: str, says: str) -> None
     assert str(caught.value).startswith(says)
 
 
+@pytest.mark.parametrize(("words", "says"), [([], "'x rm' requires 1 argument. Usage: x rm"), (["a", "b"], "'x rm' requires 1 argument")])
+def test_nouns_count_as_docker_does(words: list[str], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Command("rm", "", (argument("name"),)).read(words, "x rm", noun=True)
+    assert str(caught.value).startswith(says) and caught.value.status == 1
+    with pytest.raises(UsageError, match="'x ls' accepts no arguments"):
+        Command("ls", "", ()).read(["a"], "x ls", noun=True)
+
+
 def test_what_is_given_is_told_apart_from_defaults() -> None:
     command = Command("x", "", (option("--ansi", default="auto"), option("-n", "--parallel", type=int, default=-1)))
     assert command.read_given(["--ansi", "auto"], "x") == ({"ansi": "auto", "parallel": -1}, {"ansi"})
