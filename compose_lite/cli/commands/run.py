@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ from compose_lite.project.injecting import inject
 from compose_lite.project.languagemodels import provided_models
 from compose_lite.project.observe import containers_of
 from compose_lite.project.plan import AwaitCondition
-from compose_lite.project.report import Silent
-from compose_lite.project.stopping import run_hooks
 from compose_lite.spec.dotenv import parse
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import PortConfig, Service, VolumeMount, changed
@@ -106,15 +104,10 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
         await inject(engine, id, injected_files(instance))
         if o["detach"]:
             await engine.start(id)
-            await _post_start(engine, id, name, wanted)
             context.print(id)
             return 0
-
-        async def started() -> None:
-            await _post_start(engine, id, name, wanted)
-
         stdin, keys = bool(o["interactive"]), detach_keys("", context.environ)
-        status = await _attached(engine, id, stdin=stdin, terminal=terminal, removed=o["rm"], started=started, keys=keys)
+        status = await _attached(engine, id, stdin=stdin, terminal=terminal, removed=o["rm"], keys=keys)
         left = status is None
         return status or 0
     except (ApiError, BaseExceptionGroup) as failed:
@@ -135,31 +128,9 @@ def not_started(says: str) -> int:
     return 126 if "permission denied" in says else 1
 
 
-async def _post_start(engine: Any, id: str, name: str, service: Service) -> None:
-    """The service's hooks, as in Compose 5 (which runs no pre_start for a one-off). One that comes too late has not failed."""
-    if service.post_start:
-        try:
-            await run_hooks(engine, Silent(), id, name, service.post_start, service, attached=True)
-        except (ApiError, ProjectError):
-            if await _runs(engine, id):
-                raise
-
-
-async def _runs(engine: Any, id: str) -> bool:
-    try:
-        return bool((await engine.container(id))["State"]["Running"])
-    except ApiError:
-        return False
-
-
-async def _attached(
-    engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool, started: Callable[[], Coroutine[Any, Any, None]], keys: bytes
-) -> int | None:
+async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool, keys: bytes) -> int | None:
     """Attached before the start, so that nothing is missed; the status of the container, once it is gone when it goes by itself;
-    None when the user has left it by the detach keys.
-
-    started: run beside it from its start on; its error is raised after the end.
-    """
+    None when the user has left it by the detach keys."""
     async with await engine.attach(id, stdin=stdin, tty=terminal) as stream:
         result: dict[str, int] = {}
         listening = anyio.Event()
@@ -167,14 +138,6 @@ async def _attached(
         async def wait() -> None:
             condition = "removed" if removed else "next-exit"
             result["code"] = int((await engine.wait(id, condition=condition, registered=listening.set))["StatusCode"])
-
-        failed: list[ProjectError] = []
-
-        async def beside() -> None:
-            try:
-                await started()
-            except ProjectError as error:
-                failed.append(error)
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
@@ -184,11 +147,8 @@ async def _attached(
             except BaseException:
                 group.cancel_scope.cancel()
                 raise
-            group.start_soon(beside)
             if await talk(stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns), keys=keys):
                 group.cancel_scope.cancel()
-    if failed and not result.get("code"):
-        raise failed[0]
     return result.get("code")
 
 
