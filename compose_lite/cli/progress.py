@@ -7,8 +7,9 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TextIO
 
 from compose_lite.cli.buildblock import BLUE, GREEN, RED, RESET, BuildBlock
@@ -134,7 +135,7 @@ class Live(Plain):
         build_out: TextIO | None = None,
         *,
         colour: bool,
-        size: tuple[int, int],
+        size: Callable[[], tuple[int, int]],
         prefix: str = "",
         title: str = "Running",
     ) -> None:
@@ -143,7 +144,8 @@ class Live(Plain):
         self._block, self._below = BuildBlock(), ""
         self._drawn = 0
         self._over = self._ticking = False
-        self._title, self._colour, (self._width, self._height) = title, colour, size
+        self._title, self._colour, self._size = title, colour, size
+        self._width, self._height = size()
 
     def event(self, kind: str, name: str, status: str, *, done: bool = False, failed: bool = False, detail: str = "") -> None:
         if self._over:
@@ -228,7 +230,7 @@ class Live(Plain):
         if self._over or not (self._rows or self._block):
             return
         self._erase()
-        now = time.monotonic()
+        now, (self._width, self._height) = time.monotonic(), self._size()
         room = self._height - 1
         lines = (
             self._block.lines(self._width - 1, room - min(len(self._rows) + 1, room // 2), now, colour=self._colour) if self._block else []
@@ -268,6 +270,12 @@ class Live(Plain):
         self._over = True
 
 
+def _size(out: TextIO) -> tuple[int, int]:
+    """Columns and lines of the terminal, as it is now."""
+    found = os.get_terminal_size(out.fileno()) if out.isatty() else os.terminal_size((80, 24))
+    return found.columns or 80, found.lines or 24
+
+
 def probed(on: str, probe: int) -> str:
     """`probe 3: connection refused`."""
     return f"probe {probe}: {on}" if probe else on
@@ -284,7 +292,6 @@ def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None 
         return Json(out, build_out, prefix=prefix)
     dumb = context.environ.get("TERM", "dumb") == "dumb" or bool(context.environ.get("CI"))
     if kind == "tty" or (kind == "auto" and terminal and not dumb and context.options.ansi != "never"):
-        size = os.get_terminal_size(out.fileno()) if terminal else os.terminal_size((80, 24))
         colour = context.options.ansi != "never" and not context.environ.get("NO_COLOR")
-        return Live(out, build_out, colour=colour, size=(size.columns or 80, size.lines or 24), prefix=prefix, title=title)
+        return Live(out, build_out, colour=colour, size=partial(_size, out), prefix=prefix, title=title)
     return Plain(out, build_out, prefix=prefix)

@@ -73,7 +73,7 @@ def discover(
     second = for_env or _default(folder, environ)
     known = with_env_files(known, second, warn)
     elsewhere = parse(named[0]) if named and not own else None
-    name = elsewhere.name if elsewhere else posixpath.basename(folder)
+    name = posixpath.basename(cwd if elsewhere else folder)
     return Source(chosen, folder, known, given, tuple(dict.fromkeys((*reversed(first), *reversed(second)))), name)
 
 

@@ -28,11 +28,6 @@ class Remote:
         """Whether it can never be something else."""
         return bool(_COMMIT.fullmatch(self.ref)) if self.kind == "git" else "@sha256:" in self.url
 
-    @property
-    def name(self) -> str:
-        """Of the repository or artifact alone."""
-        return self.url.partition("@")[0].rstrip("/").rpartition("/")[2].partition(":")[0].removesuffix(".git")
-
     def __str__(self) -> str:
         end = f"#{self.ref}" + (f":{self.path}" if self.path else "") if self.ref or self.path else ""
         return f"{'oci://' if self.kind == 'oci' else ''}{self.url}{end}"

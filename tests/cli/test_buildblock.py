@@ -108,7 +108,7 @@ class Terminal(io.StringIO):
 
 def test_the_block_stays_where_it_ended_with_what_failed_below() -> None:
     out = Terminal()
-    report = Live(out, colour=False, size=(60, 24), title="Building")
+    report = Live(out, colour=False, size=lambda: (60, 24), title="Building")
     report.event("Image", "p-web", "Building")
     report.build("web", started("1", "[1/1] RUN false"))
     report.build("web", {"failed": {"step": "[1/1] RUN false", "output": ["bad"]}})

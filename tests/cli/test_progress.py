@@ -42,7 +42,7 @@ def test_quiet_says_only_warnings() -> None:
 
 def live(width: int = 80) -> tuple[Live, io.StringIO]:
     out = io.StringIO()
-    return Live(out, colour=False, size=(width, 24)), out
+    return Live(out, colour=False, size=lambda: (width, 24)), out
 
 
 def test_a_block_is_redrawn_and_no_line_wraps() -> None:

@@ -217,10 +217,12 @@ def test_no_file_of_an_artifact_leaves_its_folder(name: str) -> None:
 
 def test_the_project_itself_from_elsewhere(git: str, tmp_path: Path) -> None:
     remotes = remote_files(tmp_path / "data")
+    here = tmp_path / "here"  # as with Docker Compose, the name is that of the folder one is in
+    here.mkdir()
     for options in ({"files": (f"{git}#v1:db",)}, {"environ": {"COMPOSE_FILE": f"{git}#v1:db:./more.yaml"}}):
-        (tmp_path / "more.yaml").write_text("services: {web: {image: w}}")
-        project = load(LoadOptions(**{"environ": {}, "cwd": str(tmp_path), "fetch": remotes.fetch, **options})).project
-        assert project.name == "repo" and project.services["db"].image == "postgres:16"
+        (here / "more.yaml").write_text("services: {web: {image: w}}")
+        project = load(LoadOptions(**{"environ": {}, "cwd": str(here), "fetch": remotes.fetch, **options})).project
+        assert project.name == "here" and project.services["db"].image == "postgres:16"
         assert project.working_dir.endswith("/db") and ("web" in project.services) is ("environ" in options)
 
 
