@@ -79,3 +79,14 @@ def test_every_attribute_has_its_row(section: str) -> None:
     rows = re.findall(r"^\| `(\w+)` \| (yes|part|none|refused) \| (.*?) ?\|$", body, re.MULTILINE)
     assert {name for name, _, _ in rows} == set(MODELS[section].model_fields)
     assert all(note for _, state, note in rows if state != "yes"), "what is not plainly there is explained"
+
+
+@pytest.mark.parametrize("room", ["build", "cli", "engine", "project", "runtime"])
+def test_a_large_room_says_what_is_where(room: str) -> None:
+    """The docstring of its package names every module once, below what it is for."""
+    folder = ROOT / "compose_lite" / room
+    said = re.findall(
+        r"\w+", "".join(re.findall(r"(?m)^    .*$", ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""))
+    )
+    modules = [m.stem for m in folder.iterdir() if m.suffix == ".py" or (m / "__init__.py").exists()]
+    assert sorted(said) == sorted(set(modules) - {"__init__"})

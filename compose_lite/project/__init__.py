@@ -1,1 +1,13 @@
-"""From a loaded project and what exists to a plan, and from the plan to deeds."""
+"""From a loaded project and what exists to a plan, and from the plan to deeds.
+
+What is wanted, as the engine is asked for it
+    containerspec, confighash, builds, images, transfers, digests, providers, languagemodels, initsteps, injecting
+What exists
+    observe, sight, recorded, ownership
+What is to be done
+    reconcile, plan, planview, difference
+Doing it
+    converge, rolling, stopping, waiting, report
+Answers for people
+    why, explain, timing, configtext, publication, watch
+"""
