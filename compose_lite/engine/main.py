@@ -142,6 +142,11 @@ def _tell_tasks() -> None:
     for task in asyncio.all_tasks():
         text = io.StringIO()
         task.print_stack(file=text)
+        inner: Any = task.get_coro()
+        while waits := getattr(inner, "cr_await", None):  # print_stack shows the outermost coroutine alone
+            if frame := getattr(waits, "cr_frame", None):
+                text.write(f"  in {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}\n")
+            inner = waits
         log.warning("%s", text.getvalue().rstrip())
 
 

@@ -170,7 +170,8 @@ class Seats:
             await self.publisher.withdraw(published)
         if seat.holders or keep_sandbox:
             return  # a sharer still runs in it, or its owner comes back
-        del self._seats[owner.id]
+        if self._seats.pop(owner.id, None) is not seat:
+            return  # another one's end took it away while its ports were being withdrawn
         if seat.sandbox.udp and seat.sandbox.tcp:
             self._server.leave(seat.sandbox.udp, seat.sandbox.tcp)
         seat.sandbox.close()  # its veths go with the namespace's last user

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Become = Callable[[int, list[int]], NoReturn]  # the body of a monitor: memfd of its request, descriptors
 
 
+_WORD_SECONDS = 10.0
+
+
 class Mould:
     """The zygote's end of it. become: what each child does; repair: what a fork of the zygote puts right, given what it keeps."""
 
@@ -38,6 +41,7 @@ class Mould:
             set_name(b"cl-mould")
             _serve(theirs, self._become, self._repair)
         theirs.close()
+        ours.settimeout(_WORD_SECONDS)  # its child may be killed before its word; one that is only late finds nobody to tell, and ends
         self._sock = ours
         return ours
 
