@@ -15,6 +15,7 @@ import os
 import sys
 
 from compose_lite.linux import unix
+from compose_lite.linux.syscall import prctl
 from compose_lite.runtime import child, container, messages
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Found = tuple[container.Born | None, dict[str, Any], int]
+_SET_PDEATHSIG = 1
 _OURSELVES = b"!"  # another runtime's
 _OF_THE_STATE = ("id", "pid", "log", "tty", "stdin", "notify", "cgroup")  # what the monitor needs of it
 
@@ -30,8 +32,12 @@ _OF_THE_STATE = ("id", "pid", "log", "tty", "stdin", "notify", "cgroup")  # what
 def call(request: int, client: _socket.socket, report: _socket.socket, fds: list[int]) -> Found:
     """The container, the answer that the client waits for (with the `bundle`), and the exit status of a monitor that has none."""
     ours, theirs = unix.socketpair()
+    monitor = os.getpid()
     pid = os.fork()
     if pid == 0:
+        prctl(_SET_PDEATHSIG, 9)  # a birth without its monitor would go on in the bundle that the next attempt has
+        if os.getppid() != monitor:
+            os._exit(1)
         _deliver(request, client, report, fds, theirs)
     theirs.close()
     data, got = unix.receive(ours)
