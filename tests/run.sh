@@ -13,7 +13,7 @@ else
 fi
 if [ -z "${CONFORMANCE_DIR:-}" ]; then
     echo "skipped: the conformance suites (CONFORMANCE_DIR is not set)"
-    exec sh tests/pytest.sh .venv/bin/python -q -m "$select" "$@" tests
+    exec sh tests/pytest.sh .venv/bin/python -q -m "$select" "$@" -- tests
 fi
-sh tests/pytest.sh .venv/bin/python -q -m "$select" "$@" tests
+sh tests/pytest.sh .venv/bin/python -q -m "$select" "$@" -- tests
 exec sh tests/conformance/run.sh

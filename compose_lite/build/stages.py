@@ -487,9 +487,9 @@ class _Work:
         values = {"Interval": one.interval, "Timeout": one.timeout, "StartPeriod": one.start_period, "StartInterval": one.start_interval}
         check |= {key: value for key, value in {**values, "Retries": one.retries}.items() if value}
         self.config["Healthcheck"] = check
-        quoted = " ".join(quoted(word) for word in one.test)
+        test = " ".join(quoted(word) for word in one.test)
         times = " ".join(f'"{format_duration(value)}"' for value in values.values())
-        self._note(f"HEALTHCHECK &{{[{quoted}] {times} '\\x{one.retries:02x}'}}")
+        self._note(f"HEALTHCHECK &{{[{test}] {times} '\\x{one.retries:02x}'}}")
 
 
 _WORDS = {"user": _Work._user, "workdir": _Work._workdir, "stopsignal": _Work._stopsignal, "maintainer": _Work._maintainer}

@@ -138,3 +138,10 @@ def test_configuration_of_the_image():
     assert [bool(row.get("empty_layer")) for row in made["history"]] == [False, True, False, True]
     fixed = stageplan.document(plan, [], {(0, 0): "2026-01-01T00:00:00Z"}, {}, "2001-09-09T01:46:40Z")
     assert fixed["created"] == "2001-09-09T01:46:40Z" == fixed["history"][-1]["created"]
+
+
+def test_a_healthcheck_is_in_the_history_as_buildkit_writes_it():
+    plan = planned('FROM busybox\nHEALTHCHECK --interval=5s --retries=3 CMD ["sh", "-c", "true \\"x\\""]\n')[1]
+    assert plan.image["config"]["Healthcheck"] == {"Test": ["CMD", "sh", "-c", 'true "x"'], "Interval": 5 * 10**9, "Retries": 3}
+    said = stageplan.document(plan, [], {}, {})["history"][-1]["created_by"]
+    assert 'HEALTHCHECK &{["CMD" "sh" "-c" "true \\"x\\""] "5s" "0s" "0s" "0s" \'\\x03\'}' in said

@@ -50,4 +50,4 @@ cd "$CONFORMANCE_DIR"
 # word splitting is meant: the lists' folder has no blanks in its path
 # shellcheck disable=SC2086
 sh "$here/../pytest.sh" "$python" -q -n 2 --cli "$command" --engine-cli "$command" \
-    --prepare "$python images.py --load '$command image load -i'" "$@" $cases
+    --prepare "$python images.py --load '$command image load -i'" "$@" -- $cases
