@@ -191,7 +191,8 @@ class Live(Plain):
             super().build(service, event)
         elif "step" in event:
             self._block.hear(service, event, time.monotonic())
-            self._draw()
+            if not self._ticking:  # else the next tick shows it: a step may write thousands of lines a second
+                self._draw()
         else:
             self._below += self._builds.text(service, event)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,3 +126,19 @@ def test_the_block_stays_where_it_ended_with_what_failed_below() -> None:
         "[+] Building 0/1",
         " ✘ Image p-web",
     ]
+
+
+def test_a_step_that_writes_much_is_not_drawn_for_each_piece() -> None:
+    out = Terminal()
+
+    async def build() -> None:
+        report = Live(out, colour=False, size=lambda: (60, 24))
+        report.build("web", started("1", "[1/1] RUN yes"))
+        drawn = len(out.getvalue())
+        for number in range(1000):
+            report.build("web", {"step": "1", "log": f"{number}\n", "stream": 1})
+        assert len(out.getvalue()) == drawn > 0
+        await anyio.sleep(0.25)  # a tick comes in between
+        assert " => => # 999" in out.getvalue()
+
+    anyio.run(build)
