@@ -35,8 +35,6 @@ from compose_lite.image.store import ImageStore
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
-_SOCKET = "/run/buildkit/ssh_agent.0"
-_LOG_KEPT = 200
 
 
 class Build:

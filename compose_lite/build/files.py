@@ -18,10 +18,8 @@ from compose_lite.errors import BuildError
 from compose_lite.ignore import Pattern, compile_pattern, ignored
 from compose_lite.linux.openat2 import openat2
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_CHUNK = 1 << 18
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+CHUNK = 1 << 18
 _SETTLED_NS = 2 * 10**9
 """A file changed this lately may change once more within the same tick of its times: its digest is not remembered."""
 
@@ -223,10 +221,10 @@ def _content(member: Member, known: dict[str, str] | None) -> str:
     key = f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
     if known is not None and key in known:
         return known[key]
-    fd = os.open(member.path, _READ)
+    fd = os.open(member.path, READ)
     try:
         total = hashlib.sha256()
-        while piece := os.read(fd, _CHUNK):
+        while piece := os.read(fd, CHUNK):
             total.update(piece)
     finally:
         os.close(fd)

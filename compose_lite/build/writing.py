@@ -13,17 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from compose_lite.build.chmod import Chmod
-from compose_lite.build.files import Member, Top, Tree, attributes, members
+from compose_lite.build.files import CHUNK, READ, Member, Top, Tree, attributes, members
 from compose_lite.errors import BuildError
 from compose_lite.ignore import Pattern
 from compose_lite.linux.openat2 import make_folders, openat2
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_CHUNK = 1 << 18
-_SETTLED_NS = 2 * 10**9
-"""A file changed this lately may change once more within the same tick of its times: its digest is not remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +189,7 @@ class Writer:
                 with contextlib.suppress(OSError):
                     os.link(first[1], name, src_dir_fd=first[0], dst_dir_fd=folder, follow_symlinks=False)
                     return
-        source = os.open(member.path, _READ)
+        source = os.open(member.path, READ)
         try:
             fd = self._new_file(folder, name)
             try:
@@ -263,8 +259,8 @@ def _write_all(fd: int, content: bytes) -> None:
 
 
 def _copy_content(source: int, target: int, size: int) -> None:
-    if size <= _CHUNK:
-        while piece := os.read(source, _CHUNK):
+    if size <= CHUNK:
+        while piece := os.read(source, CHUNK):
             _write_all(target, piece)
         return
     done = 0
