@@ -5,7 +5,9 @@ python=$1
 shift
 cache=$(mktemp -d)
 trap 'rm -rf "$cache"' EXIT
-"$python" -m pytest -o cache_dir="$cache" "$@"
+# tests are named by their path from the root folder, which pytest otherwise guesses from whatever is a path among the words
+set -- --rootdir "$PWD" -o cache_dir="$cache" "$@"
+"$python" -m pytest "$@"
 status=$?
 [ $status = 1 ] || exit $status
 failed=$("$python" -c 'import json, sys; print("\n".join(json.load(open(sys.argv[1]))))' "$cache/v/cache/lastfailed") || exit 1
@@ -28,4 +30,4 @@ set -- "$@" -n 0 --
 while IFS= read -r test; do set -- "$@" "$test"; done <<END
 $failed
 END
-"$python" -m pytest -o cache_dir="$cache" "$@"
+"$python" -m pytest "$@"
