@@ -38,7 +38,9 @@ def test_failed_tests_run_once_more(tmp_path: Path, broken: str, status: int, su
     (suite / "conftest.py").write_text(CONFTEST)
     (suite / "test_suite.py").write_text(SUITE.replace("{broken}", broken))
     listed = tmp_path / "list.txt"
-    listed.write_text("".join(f"test_suite.py::test_case[{name}]\n" for name in ("steady", "unsteady", "a b")) + "test_suite.py::test_broken\n")
+    listed.write_text(
+        "".join(f"test_suite.py::test_case[{name}]\n" for name in ("steady", "unsteady", "a b")) + "test_suite.py::test_broken\n"
+    )
     command = ["sh", str(SCRIPT), sys.executable, "-q", "-n", "2", "--cli", "/usr/bin/env", "--", f"@{listed}"]
     done = subprocess.run(command, cwd=suite, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stdout + done.stderr

@@ -26,7 +26,7 @@ class Attachment:
                 await ready(self._sock, write=False)
                 continue
             except ConnectionResetError:
-                return None
+                continue  # it ended with a frame of ours unread: the kernel says so once and first, before what it has sent
             if not data:
                 return None
             if data[0] in (messages.STDOUT, messages.STDERR):

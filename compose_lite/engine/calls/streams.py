@@ -13,7 +13,7 @@ from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, frame
 from compose_lite.engine import events, execs, usage
 from compose_lite.engine import logs as log_files
 from compose_lite.engine.calls.rooms import Rooms
-from compose_lite.engine.execs import Pipes, pump_out, write_all
+from compose_lite.engine.execs import Pipes, pump_out, unread, write_all
 from compose_lite.engine.record import Container
 from compose_lite.engine.server import Duplex, Gone, Reply, Request
 from compose_lite.errors import EngineError
@@ -103,7 +103,8 @@ async def _join(
                     if left:
                         return
             if stdin and not container.tty:
-                await attachment.close_stdin()
+                with contextlib.suppress(OSError):  # it has ended just now, and its last output is still to be shown
+                    await attachment.close_stdin()
             await asyncio.Event().wait()  # its output goes on
 
     async def show() -> None:
@@ -220,12 +221,20 @@ async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, st
                         return
         pipes.close_stdin()
 
-    def sender(stream: int) -> Callable[[bytes], Awaitable[None]]:
-        return lambda data: duplex.send(data if tty else frame(stream, data))
+    taken = passed = 0  # bytes out of the pipes, and on to the client
 
-    sources = [(pipes.master, STDOUT)] if tty else [(pipes.stdout, STDOUT), (pipes.stderr, STDERR)]
+    def sender(stream: int) -> Callable[[bytes], Awaitable[None]]:
+        async def send(data: bytes) -> None:
+            nonlocal taken, passed
+            taken += len(data)
+            await duplex.send(data if tty else frame(stream, data))
+            passed += len(data)
+
+        return send
+
+    sources = {pipes.master: STDOUT} if tty else {pipes.stdout: STDOUT, pipes.stderr: STDERR}
     feeding = asyncio.ensure_future(feed())
-    reading = asyncio.gather(*(pump_out(fd, sender(stream)) for fd, stream in sources))
+    reading = asyncio.gather(*(pump_out(fd, sender(stream)) for fd, stream in sources.items()))
     try:
         ended, leaving = asyncio.ensure_future(one.ended.wait()), asyncio.ensure_future(left.wait())
         waiting: set[asyncio.Future[Any]] = {ended, reading, leaving}
@@ -234,11 +243,12 @@ async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, st
         if left.is_set():
             ended.cancel()
             return True
-        # A child that holds the pipe does not keep the exec open; what was written before the end still comes.
-        await asyncio.wait({reading}, timeout=None if not one.ended.is_set() else 0.2)
-        if not one.ended.is_set():
-            await ended
-        ended.cancel()
+        await ended
+        # A child that holds the pipe does not keep the exec open; what was written before the end still comes, to a slow client too.
+        due = taken + sum(map(unread, sources)) if not reading.done() else 0
+        await asyncio.wait({reading}, timeout=0.2)
+        while passed < due and not reading.done():
+            await asyncio.wait({reading}, timeout=0.05)
     finally:
         feeding.cancel()
         reading.cancel()

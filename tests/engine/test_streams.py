@@ -1,0 +1,78 @@
+"""Attached clients and execs: no byte of output is lost at an end, whatever the client does at that moment."""
+
+import asyncio
+import os
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from compose_lite.api.detach import Watch
+from compose_lite.api.http import STDOUT, frame
+from compose_lite.engine.calls import streams
+from compose_lite.engine.execs import Pipes
+from compose_lite.runtime import messages
+from compose_lite.runtime.attachment import Attachment
+
+
+class Client:
+    """A hijacked connection: input that ends at once, output that is taken after `delay` seconds a piece."""
+
+    def __init__(self, delay: float = 0) -> None:
+        self.delay, self.got = delay, b""
+
+    async def receive(self) -> bytes:
+        return b""
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.sleep(self.delay)
+        self.got += data
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["ends-unread", "has-ended"])
+def test_attached_output_of_a_container_that_ends_as_stdin_does(ended: bool) -> None:
+    """The end of the client's input meets a monitor that is gone, or goes: its last output was lost."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    client: Any = Client(delay=0.05)
+
+    class Ending(Attachment):
+        async def close_stdin(self) -> None:
+            if ended:
+                theirs.close()
+            await super().close_stdin()
+            theirs.close()
+
+    async def talk() -> None:
+        theirs.send(messages.frame(messages.STDOUT, b"last words"))
+        container: Any = SimpleNamespace(tty=False)
+        wants = {"stdout": True, "stderr": True}
+        await asyncio.wait_for(streams._join(container, client, Ending(ours), Watch(b""), True, wants), 10)
+
+    asyncio.run(talk())
+    ours.close()
+    assert client.got == frame(STDOUT, b"last words")
+
+
+def test_exec_output_for_a_slow_client() -> None:
+    """What an exec wrote before its end comes, however long the client takes, and though a child of it holds the pipe open."""
+    out, err = os.pipe(), os.pipe()
+    pipes = Pipes()
+    pipes.stdout, pipes.stderr = out[0], err[0]
+    client: Any = Client(delay=0.4)
+
+    async def talk() -> None:
+        one: Any = SimpleNamespace(ended=asyncio.Event())
+        running = asyncio.ensure_future(streams._run_exec(one, client, pipes, False, None))
+        os.write(out[1], b"first")
+        await asyncio.sleep(0.1)
+        os.write(out[1], b"second")
+        one.ended.set()
+        assert await asyncio.wait_for(running, 10) is False
+
+    asyncio.run(talk())
+    pipes.close()
+    os.close(out[1])
+    os.close(err[1])
+    assert client.got == frame(STDOUT, b"first") + frame(STDOUT, b"second")
