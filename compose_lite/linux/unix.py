@@ -32,8 +32,15 @@ def send(sock: _socket.socket, data: bytes, fds: Sequence[int] = (), flags: int 
 
 
 def receive(sock: _socket.socket, room: int = _ROOM) -> tuple[bytes, list[int]]:
-    """recvmsg(2) of one message. `b""` is the end. The descriptors are the caller's to close."""
-    data, extra, flags, _ = sock.recvmsg(room, _socket.CMSG_SPACE(MOST_DESCRIPTORS * _INT), _socket.MSG_CMSG_CLOEXEC)
+    """recvmsg(2) of one message. `b""` is the end. The descriptors are the caller's to close.
+
+    When the other side ended without having read all of ours, the kernel says ECONNRESET once and before what that side has sent.
+    """
+    space = _socket.CMSG_SPACE(MOST_DESCRIPTORS * _INT)
+    try:
+        data, extra, flags, _ = sock.recvmsg(room, space, _socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        data, extra, flags, _ = sock.recvmsg(room, space, _socket.MSG_CMSG_CLOEXEC)
     fds = list(_descriptors(extra))
     if flags & (_socket.MSG_TRUNC | _socket.MSG_CTRUNC):
         for fd in fds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Literal
 
+from compose_lite.linux import unix
 from compose_lite.runtime import messages
 from compose_lite.runtime.waiting import ready
 
@@ -21,12 +22,10 @@ class Attachment:
         """The next piece of output (a terminal's is stdout); None after the last one."""
         while True:
             try:
-                data = self._sock.recv(1 << 17)
+                data, _ = unix.receive(self._sock, 1 << 17)
             except BlockingIOError:
                 await ready(self._sock, write=False)
                 continue
-            except ConnectionResetError:
-                continue  # it ended with a frame of ours unread: the kernel says so once and first, before what it has sent
             if not data:
                 return None
             if data[0] in (messages.STDOUT, messages.STDERR):

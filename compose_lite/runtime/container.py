@@ -208,10 +208,7 @@ def _say(sync: _socket.socket, word: str) -> None:
 
 def hear(sync: _socket.socket) -> list[int]:
     """What init says next: descriptors when it is ready; its error as StartError."""
-    try:
-        data, fds = unix.receive(sync)
-    except ConnectionResetError:  # it ended without having heard us: once told, the kernel gives what it has said
-        data, fds = unix.receive(sync)
+    data, fds = unix.receive(sync)
     if not data:
         raise child.StartError(128, "the container's process ended before it was ready (killed, or out of memory within its limit)")
     found = messages.decode(data)
