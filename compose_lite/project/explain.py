@@ -16,7 +16,7 @@ from typing import Any
 
 from compose_lite.errors import Place, SpecError, nearest
 from compose_lite.spec.discover import read_text
-from compose_lite.spec.document import Map, Path, Seq, dotted, key_place, place_of
+from compose_lite.spec.document import Map, Path, Replaced, Seq, Tag, dotted, key_place, place_of
 from compose_lite.spec.interpolate import variables
 from compose_lite.spec.load import LoadOptions, Statement, load
 from compose_lite.spec.models.project import Project, place
@@ -32,19 +32,26 @@ WIDTH = 100
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was said about the value. written: as in the file; notes: what came of it."""
+    """One thing that was said about the value. written: as in the file; notes: what came of it.
+
+    takes: the `!reset` or `!override` that takes out what was said before; only: there is nothing else to it.
+    holds: nobody took it out.
+    """
 
     place: Place
     role: str
     written: str
     notes: tuple[str, ...] = ()
+    takes: Tag | None = None
+    only: bool = False
+    holds: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """steps: from the weakest to the strongest. standing: where what holds is written, None for a default.
 
-    unsaid: why there is a value without any step. aside: what else is to be known.
+    unsaid: why there is a value without any step. aside: what else is to be known. removed: there is no value, as this takes it out.
     """
 
     path: str
@@ -53,6 +60,7 @@ class Explanation:
     standing: Place | None
     unsaid: str
     aside: str = ""
+    removed: Tag | None = None
 
 
 def explain(options: LoadOptions, wanted: str) -> Explanation:
@@ -61,13 +69,40 @@ def explain(options: LoadOptions, wanted: str) -> Explanation:
     off = _off(load(replace(options, all_resources=True)).project, wanted)
     options = replace(options, services=(off,) if off else options.services)
     project = load(replace(options, heard=heard.append, all_resources=True)).project
-    path, value = find(plain(project), wanted)
-    before = load(replace(options, resolve_env=False, all_resources=True)).project
     story = _Story(heard, options, read_text)
-    steps = [*story.from_files(before, path), *story.of(path)]
+    try:
+        path, value = find(plain(project), wanted)
+    except SpecError:
+        if removed := _removed(story, wanted):
+            return removed
+        raise
+    before = load(replace(options, resolve_env=False, all_resources=True)).project
+    steps = [*story.from_files(before, path), *_without_taken(list(story.of(path)))]
     profiles = ", ".join(project.services[off].profiles) if off else ""
     aside = f"service '{off}' is not active: it is of profile {profiles}" if profiles else ""
     return Explanation(dotted(path), value, tuple(steps), place(project, path), _unsaid(options, path), aside)
+
+
+def _removed(story: _Story, wanted: str) -> Explanation | None:
+    """Of a value that was said and taken out again; of what stands in a list the list is told of."""
+    path = story.known(wanted.partition("[")[0])
+    steps = _without_taken(list(story.of(path))) if path else []
+    taken = [step.takes for step in steps if step.takes]
+    if not taken or not any(not step.only for step in steps):
+        return None
+    return Explanation(dotted(path), None, tuple(steps), None, "", removed=taken[-1])
+
+
+def _without_taken(steps: list[Step]) -> list[Step]:
+    """Each with a note of what took it out, if anything did."""
+    found: list[Step] = []
+    later: Tag | None = None
+    for step in reversed(steps):
+        if later and not step.only:
+            step = replace(step, notes=(*step.notes, f"taken out by {later}"), holds=False)
+        found.append(replace(step, holds=step.holds and not step.only))
+        later = step.takes or later
+    return found[::-1]
 
 
 def _off(project: Project, wanted: str) -> str:
@@ -130,6 +165,23 @@ class _Story:
                 role = "" if statement.role == "file" else "included"
                 yield from self._said(statement, path, role, ())
 
+    def known(self, wanted: str) -> Path:
+        """The path as the documents have it; what several services have is asked of any of them, since they extend each other."""
+        words = wanted.split(".")
+        path: Path = ()
+        trees: list[Any] = [part for s in self._each() for part in (s.raw, _tree(s.replaced))]
+        while words:
+            taken = next((n for n in range(len(words), 0, -1) if any(_at(t, (".".join(words[:n]),)) is not _MISSING for t in trees)), 0)
+            if not taken:
+                return ()
+            step = ".".join(words[:taken])
+            path, words = (*path, step), words[taken:]
+            below = [_at(tree, (step,)) for tree in trees]
+            if len(path) == 2 and path[0] == "services":
+                below = [service for tree in trees if isinstance(tree, dict) for service in tree.values()]
+            trees = [tree for tree in below if tree is not _MISSING]
+        return path
+
     def _each(self) -> Iterator[Statement]:
         """Every document once: a base is read again by each service that extends it."""
         seen: set[tuple[str, str, int]] = set()
@@ -145,10 +197,11 @@ class _Story:
             name = str(path[1])
             yield from self._base(statement, name, path, (*trail, (statement.file, name)))
         step = _in_document(statement, path, role)
-        if step is None and any(path[: len(taken)] == taken for taken in statement.replaced):
-            yield Step(Place(statement.file), role, "!reset", ("takes out what was said before",))
+        where, tag = next(((taken, tag) for taken, tag in statement.replaced.items() if path[: len(taken)] == taken), ((), None))
+        if step is None and tag:
+            yield Step(tag.place, role, f"{where[-1] if where else ''}: {tag.word}", ("takes out what was said before",), tag, only=True)
         elif step is not None:
-            yield replace(step, notes=tuple(self._notes(statement, path, step)))
+            yield replace(step, notes=tuple(self._notes(statement, path, step)), takes=tag)
 
     def _base(self, statement: Statement, name: str, path: Path, trail: tuple[tuple[str, str], ...]) -> Iterator[Step]:
         """What the service that this one extends says."""
@@ -174,8 +227,11 @@ class _Story:
 
     def _notes(self, statement: Statement, path: Path, step: Step) -> Iterator[str]:
         raw, value = _at(statement.raw, path), _at(statement.value, path)
-        if any(path[: len(taken)] == taken or taken[: len(path)] == path for taken in statement.replaced):
-            yield "takes out what was said before (!reset, !override)"
+        for taken, tag in statement.replaced.items():
+            if path[: len(taken)] == taken:
+                yield f"{tag} takes out what was said before"
+            elif taken[: len(path)] == path:
+                yield f"{tag} takes out {dotted(taken[len(path) :])} of what was said before"
         if raw is None and path[0] == "services" and path[2:3] == ("environment",) and len(path) == 4:
             yield self.origin(str(path[3]), statement)
         for variable in {v.name: v for v in variables({"": raw})}.values():
@@ -226,6 +282,16 @@ def _in_document(statement: Statement, path: Path, role: str) -> Step | None:
 _MISSING = object()
 
 
+def _tree(replaced: Replaced) -> Map:
+    """A mapping that has these paths."""
+    tree = Map()
+    for path in replaced:
+        at = tree
+        for step in path:
+            at = at.setdefault(str(step), Map())
+    return tree
+
+
 def _at(tree: Any, path: Path) -> Any:
     """The value as the document has it, in lists of `K=V` too; _MISSING where it says nothing."""
     at = tree
@@ -270,19 +336,23 @@ def shown(value: Any) -> str:
 
 def as_text(found: Explanation, cwd: str) -> str:
     """The value, then the steps from the weakest to the strongest."""
-    lines = [_said(found.path, found.value)]
+    lines = [f"{found.path} has no value" if found.removed else _said(found.path, found.value)]
+    holding = [step for step in found.steps if step.holds]
     for number, step in enumerate(found.steps, 1):
         lines.append(f"{number}. {_near(step.place, cwd)}" + (f"  ({step.role})" if step.role else ""))
         lines.append(indent(step.written, "   "))
         lines += ["   - " + indent(note.replace(cwd.rstrip("/") + "/", ""), "     ").lstrip() for note in step.notes]
-    if not found.steps:
+    if found.removed:
+        lines.append(f"nothing holds: {found.removed.word} at {_near(found.removed.place, cwd)} takes it out")
+    elif not holding:
         lines.append(found.unsaid)
     elif len(found.steps) == 1:
         pass  # it stands above
-    elif isinstance(found.value, dict | list) or "[" in found.path:
+    elif len(holding) > 1 and (isinstance(found.value, dict | list) or "[" in found.path):
         lines.append("what several say is put together")
     else:
-        lines.append(f"the last one holds: {_near(found.steps[-1].place, cwd)}")
+        last = "the last one holds" if holding[-1] is found.steps[-1] else "what holds"
+        lines.append(f"{last}: {_near(holding[-1].place, cwd)}")
     if "[" in found.path and found.standing is not None:
         lines.append(f"this entry is written at {_near(found.standing, cwd)}")
     if found.aside:
@@ -299,10 +369,15 @@ def as_json(found: Explanation) -> str:
             "role": s.role or "file",
             "written": s.written,
             "notes": s.notes,
+            "holds": s.holds,
         }
         for s in found.steps
     ]
-    return json.dumps({"path": found.path, "value": ordinary(found.value), "steps": steps}, indent=2, ensure_ascii=False) + "\n"
+    made = {"path": found.path, "value": ordinary(found.value), "steps": steps}
+    if found.removed:
+        at = found.removed.place
+        made["removed"] = {"tag": found.removed.word, "file": at.file, "line": at.line, "column": at.column}
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
 def _near(at: Place, cwd: str) -> Place:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Final
 
@@ -85,12 +85,27 @@ class Timestamp(str):
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """A `!reset` or `!override`. place: of the key that it is the value of."""
+
+    word: str
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.word} at {self.place}"
+
+
+Replaced = Mapping[Path, Tag]
+"""What `!reset` and `!override` of a document take out of what was there before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document. replaced: paths that `!reset` or `!override` takes out of what was there before."""
+    """One YAML document."""
 
     file: str
     value: Any
-    replaced: tuple[Path, ...] = ()
+    replaced: Replaced = field(default_factory=dict)
     place: Place | None = None
 
 
@@ -136,14 +151,14 @@ def parse(file: str, content: bytes) -> list[Document]:
         while parser.check_node():
             node = parser.get_node()
             assert node is not None
-            replaced: list[Path] = []
+            replaced: dict[Path, Tag] = {}
             if tags:
-                node = _take_out(node, (), replaced, {})
+                node = _take_out(node, (), replaced, {}, node.start_mark)
             if node is None:
                 continue
             start = node.start_mark
             place = Place(file, start.line + 1, start.column + 1)
-            documents.append(Document(file, _Builder().value(node), tuple(replaced), place))
+            documents.append(Document(file, _Builder().value(node), replaced, place))
     except yaml.YAMLError as error:
         raise _syntax_error(file, content, error) from error
     except _Refused as refused:
@@ -227,16 +242,16 @@ def dotted(path: Sequence[str | int]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
-def _take_out(node: Node, path: Path, replaced: list[Path], within: dict[int, int]) -> Node | None:
+def _take_out(node: Node, path: Path, replaced: dict[Path, Tag], within: dict[int, int], mark: Any) -> Node | None:
     """The node without its `!reset` parts; the paths of those and of `!override` parts are noted. `<<` is no step.
 
-    within: ids of the nodes around this one; key 0 counts the visits.
+    within: ids of the nodes around this one; key 0 counts the visits. mark: of the node's key.
     """
+    if node.tag in ("!reset", "!override"):
+        replaced[path] = Tag(node.tag, Place(mark.name, mark.line + 1, mark.column + 1))
     if node.tag == "!reset":
-        replaced.append(path)
         return None
     if node.tag == "!override":
-        replaced.append(path)
         node.tag = _PLAIN if isinstance(node, ScalarNode) and node.style is None else _STR if isinstance(node, ScalarNode) else ""
         return node
     if isinstance(node, ScalarNode):
@@ -249,10 +264,10 @@ def _take_out(node: Node, path: Path, replaced: list[Path], within: dict[int, in
     within[id(node)] = 1
     copy: Node
     if isinstance(node, SequenceNode):
-        items = [_take_out(item, (*path, index), replaced, within) for index, item in enumerate(node.value)]
+        items = [_take_out(item, (*path, index), replaced, within, item.start_mark) for index, item in enumerate(node.value)]
         copy = SequenceNode(node.tag, [item for item in items if item is not None], node.start_mark, node.end_mark)
     else:
-        pairs = [(key, _take_out(value, _step(path, key.value), replaced, within)) for key, value in node.value]
+        pairs = [(key, _take_out(value, _step(path, key.value), replaced, within, key.start_mark)) for key, value in node.value]
         copy = MappingNode(node.tag, [(k, v) for k, v in pairs if v is not None], node.start_mark, node.end_mark)
     del within[id(node)]
     return copy
@@ -482,7 +497,7 @@ def clone(value: Any) -> Any:
     return value
 
 
-def take_out(tree: Any, paths: tuple[Path, ...]) -> None:
+def take_out(tree: Any, paths: Iterable[Path]) -> None:
     """Removes what `!reset` and `!override` name, in place. Entries of lists cannot be named."""
     for path in paths:
         at = tree

@@ -15,8 +15,7 @@ from compose_lite.errors import Place, SpecError
 from compose_lite.ids import normalize_project_name
 from compose_lite.spec import check, discover, envfiles, interpolate, merge, normalize, remote, reuse, schema, select, shortforms
 from compose_lite.spec.bind import bind
-from compose_lite.spec.document import LARGEST, Document, Map, clone, parse, place_of, take_out
-from compose_lite.spec.document import Path as TreePath
+from compose_lite.spec.document import LARGEST, Document, Map, Replaced, clone, parse, place_of, take_out
 from compose_lite.spec.models.project import Project
 
 
@@ -35,7 +34,7 @@ class Statement:
     folder: str
     environ: Mapping[str, str]
     env_files: tuple[str, ...]
-    replaced: tuple[TreePath, ...]
+    replaced: Replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +279,7 @@ class _Reading:
         """A file that is extended, made canonical by itself; its form is checked once it is merged."""
         file = self.local(path, scope.folder, place)
         tree = Map()
-        replaced: reuse.Replaced = ()
+        replaced: Replaced = {}
         for document in self.open(file, place):
             own = self.own(document, scope, "extends", file.rpartition("/")[0] or "/")
             take_out(tree, document.replaced)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lite.errors import Place, SpecError, nearest
-from compose_lite.spec.document import Map, Path, Seq, clone, key_place, place_of, take_out
+from compose_lite.spec.document import Map, Replaced, Seq, clone, key_place, place_of, take_out
 from compose_lite.spec.merge import extend_service
 
 SECTIONS = ("services", "volumes", "networks", "secrets", "configs", "models")
-Replaced = tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def _extended(name: str, services: Map, file: str, replaced: Replaced, open_base
         return service
     place = place_of(service, ("extends",))
     ref, other = _reference(service["extends"], name, place)
-    base_replaced: Replaced = ()
+    base_replaced: Replaced = {}
     within = services
     if other is not None:
         base = open_base(other, place)

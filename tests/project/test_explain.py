@@ -81,10 +81,94 @@ def test_what_no_file_says(tmp_path: Path) -> None:
     assert as_text(explained(tmp_path, "services.web.ports[1]"), str(tmp_path)).endswith("written at compose.override.yaml:5:13\n")
 
 
-def test_reset_and_override(tmp_path: Path) -> None:
+RESET = {
+    "compose.yaml": """services:
+  base:
+    image: nginx
+    build: {context: ., args: {A: "1"}}
+  web:
+    extends: base
+    env_file: web.env
+    environment:
+      DEBUG: no
+      OTHER: a
+    ports: ["80:80"]
+    labels: [com.example.x=1]
+    build: !reset null
+  gone: {image: redis}
+""",
+    "compose.override.yaml": """services:
+  web:
+    environment:
+      DEBUG: !reset null
+    ports: !reset []
+    labels: !override
+      com.example.y: "2"
+    networks: !reset
+  gone: !reset
+""",
+}
+
+
+def test_what_an_override_replaced_is_said_with_its_line(tmp_path: Path) -> None:
     over = "services:\n  web:\n    environment: !override\n      DEBUG: last\n"
     found = explained(tmp_path, "services.web.environment.DEBUG", **{"compose.override.yaml": over})
-    assert "takes out what was said before (!reset, !override)" in found.steps[-1].notes
+    at = f"!override at {tmp_path}/compose.override.yaml:3:5"
+    assert f"{at} takes out what was said before" in found.steps[-1].notes
+    assert [f"taken out by {at}" in step.notes for step in found.steps] == [False, True, True, False]  # what env files say stays
+    assert as_text(found, str(tmp_path)).endswith("the last one holds: compose.override.yaml:4:7\n")
+    found = explained(tmp_path, "services.web.environment", **{"compose.override.yaml": over})
+    assert as_text(found, str(tmp_path)).endswith("the last one holds: compose.override.yaml:3:5\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "found_path", "where", "tag"),
+    [
+        ("services.web.ports", "services.web.ports", ["compose.yaml:11", "compose.override.yaml:5"], "!reset"),
+        ("services.web.ports[0].target", "services.web.ports", ["compose.yaml:11", "compose.override.yaml:5"], "!reset"),
+        (
+            "services.web.labels.com.example.x",
+            "services.web.labels.com.example.x",
+            ["compose.yaml:12", "compose.override.yaml:6"],
+            "!override",
+        ),
+        ("services.web.build.args.A", "services.web.build.args.A", ["compose.yaml:4", "compose.yaml:13"], "!reset"),
+        ("services.gone", "services.gone", ["compose.yaml:14", "compose.override.yaml:9"], "!reset"),
+        ("services.gone.image", "services.gone.image", ["compose.yaml:14", "compose.override.yaml:9"], "!reset"),
+    ],
+)
+def test_what_an_override_removed_is_said_with_its_line(path: str, found_path: str, where: list[str], tag: str, tmp_path: Path) -> None:
+    found = explained(tmp_path, path, **RESET)
+    assert (found.path, found.value, places(found), found.standing) == (found_path, None, where, None)
+    text = as_text(found, str(tmp_path))
+    file, line = where[-1].split(":")
+    assert text.startswith(f"{found_path} has no value\n")
+    assert f"taken out by {tag} at {file}:{line}:" in text and text.splitlines()[-1].startswith(f"nothing holds: {tag} at {file}:{line}:")
+    removed = {"tag": tag, "file": f"{tmp_path}/{file}", "line": int(line), "column": 3 if "gone" in path else 5}
+    assert json.loads(as_json(found))["removed"] == removed
+
+
+def test_what_is_left_after_a_reset(tmp_path: Path) -> None:
+    found = explained(tmp_path, "services.web.environment.DEBUG", **RESET)
+    assert found.value == "env" and found.removed is None
+    assert as_text(found, str(tmp_path)) == (
+        'services.web.environment.DEBUG: "env"\n'
+        "1. web.env:1:1  (env_file)\n   DEBUG=env\n"
+        '2. compose.yaml:9:7\n   DEBUG: "no"\n   - taken out by !reset at compose.override.yaml:4:7\n'
+        "3. compose.override.yaml:4:7\n   DEBUG: !reset\n   - takes out what was said before\n"
+        "what holds: web.env:1:1\n"
+    )
+    found = explained(tmp_path, "services.web.environment", **RESET)
+    assert f"!reset at {tmp_path}/compose.override.yaml:4:7 takes out DEBUG of what was said before" in found.steps[-1].notes
+    found = explained(tmp_path, "services.web.networks", **RESET)
+    assert as_text(found, str(tmp_path)).splitlines()[-1] == "no file says so: it is a default"
+
+
+def test_a_path_that_nobody_says_is_no_removed_one(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"there is no XYZ in services.web"):
+        explained(tmp_path, "services.web.XYZ", **RESET)
+    with pytest.raises(SpecError, match=r"there is no build in services.web"):
+        explained(tmp_path, "services.web.build.args.NOBODY", **RESET)
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
