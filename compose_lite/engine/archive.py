@@ -11,15 +11,15 @@ import contextlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
 from compose_lite.engine.record import Container
 from compose_lite.errors import EngineError
+from compose_lite.linux import mount
 from compose_lite.linux.capabilities import files_as
 from compose_lite.linux.openat2 import openat2
-from compose_lite.linux.syscall import syscall
 from compose_lite.subordinate import Remapping
 from compose_lite.units import rfc3339
 
@@ -39,27 +39,11 @@ def root_of(container: Container, upper: str, work: str, userxattr: bool) -> Ite
     if container.running and container.pid:
         fd = os.open(f"/proc/{container.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     else:
-        fd = _detached_overlay(container.layers, upper, work, userxattr)
+        fd = mount.detached_overlay(container.layers, upper, work, userxattr=userxattr)
     try:
         yield fd
     finally:
         os.close(fd)
-
-
-def _detached_overlay(layers: Sequence[str], upper: str, work: str, userxattr: bool) -> int:
-    """An overlay mount that stands nowhere and goes with its descriptor. fsopen(2), fsconfig(2), fsmount(2)."""
-    fs = syscall("fsopen", b"overlay", 1)
-    try:
-        lower = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in reversed(layers))
-        options = [("lowerdir", lower), ("upperdir", upper), ("workdir", work)]
-        for key, value in options:
-            syscall("fsconfig", fs, 1, key.encode(), os.fsencode(value), 0)
-        if userxattr:
-            syscall("fsconfig", fs, 0, b"userxattr", None, 0)
-        syscall("fsconfig", fs, 6, None, None, 0)
-        return syscall("fsmount", fs, 1, 0)
-    finally:
-        os.close(fs)
 
 
 def place(container: Container, root: int, path: str) -> tuple[int, str]:

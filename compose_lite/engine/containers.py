@@ -10,13 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compose_lite.engine import creation, devices, ociconfig, runtimes, updating
+from compose_lite.engine import creation, devices, initlayer, ociconfig, runtimes, updating
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.live import Live, cleaning
 from compose_lite.engine.record import Container
 from compose_lite.engine.runs import Runs
 from compose_lite.errors import EngineError
 from compose_lite.ids import CONFIGURATION, new_id
+from compose_lite.image.image import Image
 from compose_lite.linux import cgroups
 
 Document = dict[str, Any]
@@ -60,7 +61,7 @@ class Containers(Runs):
             host,
             dict(body.get("NetworkingConfig") or {}),
             warnings=warnings,
-            layers=[str(layer) for layer in image.layers],
+            layers=self._layers(image),
             rootfs=image.rootfs,
             configuration=dict(body.get(CONFIGURATION) or {}),
         )
@@ -76,6 +77,12 @@ class Containers(Runs):
         self.store.put_container(container)
         self.emit(container, "create")
         return container
+
+    def _layers(self, image: Image) -> list[str]:
+        """What lies below a container's own layer, bottom first."""
+        if image.rootfs or not image.layers:
+            return [str(layer) for layer in image.layers]
+        return [*map(str, image.layers), str(initlayer.over(self.images, image.layers, userxattr=self.preparation.rootless))]
 
     def _check_free(self, name: str, when: str = "") -> None:
         if name in self._names:

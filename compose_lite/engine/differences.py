@@ -1,7 +1,7 @@
 """What a container's own layer says against its image: `docker diff`, and which names are no part of a commit.
 
-Docker keeps the places of its own mounts in a layer below the container's; ours stand in the container's upper folder, so
-they are left out here. Blocking: call it in a thread.
+The places of the engine's own mounts lie in the init layer (initlayer.py), but for a container without one: they are left out here.
+Blocking: call it in a thread.
 """
 
 from __future__ import annotations

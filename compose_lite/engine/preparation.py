@@ -10,14 +10,13 @@ import contextlib
 import errno
 import os
 import shutil
-import stat
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compose_lite.disk import Folders
-from compose_lite.engine import cdi, defaults, ociconfig, runtimes, users
+from compose_lite.engine import cdi, defaults, initlayer, ociconfig, runtimes, users
 from compose_lite.engine.devices import devices_at, devices_of, disk_numbers
 from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
@@ -58,13 +57,11 @@ class Preparation:
         folder.mkdir(parents=True, mode=0o710)
         upper = folder / "diff"
         upper.mkdir()
-        (folder / "work").mkdir()
-        root = Path(container.layers[-1] if container.layers else "/").stat()
-        upper.chmod(stat.S_IMODE(root.st_mode))
-        with contextlib.suppress(OSError):
-            os.chown(upper, root.st_uid, root.st_gid)
-        os.close(os.open(upper / ".dockerenv", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o755))  # programs look for it
-        _link_mtab(upper, container.layers)
+        work = folder / "work"
+        work.mkdir()
+        initlayer.like_root(upper, container.layers)
+        if container.rootfs or not container.layers:
+            initlayer.within(container.layers, upper, work, userxattr=self.rootless)
 
     def forget(self, container: Container) -> None:
         """Its in-memory files, which outlive its restarts."""
@@ -291,23 +288,6 @@ class Preparation:
         wish = f"{uid or '0'}:{gid}" if gid else uid if not uid.isdigit() else f"{uid}:0"  # a name alone brings its group
         owner = self.user(container, wish, group_add=False)
         return owner.uid, owner.gid
-
-
-def _link_mtab(upper: Path, layers: Sequence[str]) -> None:
-    """/etc/mtab, which df(1) and others read, where the image has none (Docker's init layer has it)."""
-    tops = [Path(layer) / "etc" for layer in reversed(layers)]
-    if any(os.path.lexists(etc / "mtab") for etc in tops):
-        return
-    shown = next((etc.lstat() for etc in tops if os.path.lexists(etc)), None)
-    if shown is not None and not stat.S_ISDIR(shown.st_mode):
-        return
-    (upper / "etc").mkdir()
-    (upper / "etc/mtab").symlink_to("/proc/mounts")
-    if shown is not None:  # a merged folder shows the upper one's mode, owner and times
-        (upper / "etc").chmod(stat.S_IMODE(shown.st_mode))
-        with contextlib.suppress(OSError):
-            os.chown(upper / "etc", shown.st_uid, shown.st_gid)
-        os.utime(upper / "etc", ns=(shown.st_atime_ns, shown.st_mtime_ns))
 
 
 def _requested(container: Container, around: ociconfig.Surroundings) -> cdi.Edits:

@@ -1,4 +1,4 @@
-"""capabilities(7), prctl(2), capset(2): names, masks, and giving up what a container must not have."""
+"""capabilities(7), prctl(2), capget(2), capset(2): names, masks, and giving up what a container must not have."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ def drop_bounding(keep: int) -> None:
 
 def keep_over_setuid(keep: bool) -> None:
     prctl(_KEEPCAPS, int(keep))
+
+
+def capget() -> tuple[int, int, int]:
+    """The effective, permitted and inheritable set of this thread."""
+    data = (_Data * 2)()
+    syscall("capget", ctypes.byref(_Header(_VERSION_3, 0)), ctypes.byref(data))
+    low, high = data
+    return low.effective | high.effective << 32, low.permitted | high.permitted << 32, low.inheritable | high.inheritable << 32
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:

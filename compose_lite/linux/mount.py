@@ -172,20 +172,30 @@ def restrict(target: str, flags: int, *, recursive: int = 0) -> None:
 
 def overlay_by_fsconfig(target: str, lower: Sequence[str], options: Sequence[tuple[str, str | None]]) -> None:
     """An overlay whose option string would be longer than a page: one fsconfig(2) a layer (kernel 6.5). lower: top first."""
+    made = _overlay([("lowerdir+", layer) for layer in lower] + list(options))
+    try:
+        syscall("move_mount", made, b"", _AT_FDCWD, os.fsencode(target), 4)
+    finally:
+        os.close(made)
+
+
+def detached_overlay(lower: Sequence[str], upper: str, work: str, *, userxattr: bool) -> int:
+    """An overlay that stands nowhere and goes with its descriptor. lower: bottom first."""
+    paths = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in reversed(lower))
+    options: list[tuple[str, str | None]] = [("lowerdir", paths), ("upperdir", upper), ("workdir", work)]
+    return _overlay([*options, *([("userxattr", None)] if userxattr else [])])
+
+
+def _overlay(options: Sequence[tuple[str, str | None]]) -> int:
+    """fsopen(2), fsconfig(2), fsmount(2); None: a flag."""
     fs = syscall("fsopen", b"overlay", 1)
     try:
-        for layer in lower:
-            syscall("fsconfig", fs, 1, b"lowerdir+", os.fsencode(layer), 0)
         for key, value in options:
             if value is None:
                 syscall("fsconfig", fs, 0, key.encode(), None, 0)
             else:
                 syscall("fsconfig", fs, 1, key.encode(), os.fsencode(value), 0)
         syscall("fsconfig", fs, 6, None, None, 0)
-        made = syscall("fsmount", fs, 1, 0)
-        try:
-            syscall("move_mount", made, b"", _AT_FDCWD, os.fsencode(target), 4)
-        finally:
-            os.close(made)
+        return syscall("fsmount", fs, 1, 0)
     finally:
         os.close(fs)

@@ -39,6 +39,8 @@ def make_folders(root: int, path: str, mode: int = 0o755, made: Callable[[int, s
         return openat2(root, path or ".", os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
         pass
+    if _make_last(root, path, mode, made):
+        return openat2(root, path, os.O_PATH | os.O_DIRECTORY)
     parts = [part for part in path.split("/") if part not in ("", ".")]
     done: list[str] = []
     links = 0
@@ -67,6 +69,26 @@ def make_folders(root: int, path: str, mode: int = 0o755, made: Callable[[int, s
         finally:
             os.close(here)
     return openat2(root, "/".join(done) or ".", os.O_PATH | os.O_DIRECTORY)
+
+
+def _make_last(root: int, path: str, mode: int, made: Callable[[int, str], object] | None) -> bool:
+    """The short way: most often it is the last name alone that is missing. False: a folder above is, too, or a link leads nowhere."""
+    folder, name = os.path.split(path)
+    if name in ("", ".", ".."):
+        return False
+    try:
+        here = openat2(root, folder or ".", os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return False
+    try:
+        os.mkdir(name, mode, dir_fd=here)
+        if made:
+            made(here, name)
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        os.close(here)
 
 
 def make_file(root: int, path: str, mode: int = 0o644) -> int:

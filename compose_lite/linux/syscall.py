@@ -18,8 +18,8 @@ _EINTR = 4
 _MACHINE = os.uname().machine
 
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "seccomp": 317, "rt_sigaction": 13, "bpf": 321},
-    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "seccomp": 277, "rt_sigaction": 134, "bpf": 280},
+    "x86_64": {"pivot_root": 155, "capget": 125, "capset": 126, "keyctl": 250, "seccomp": 317, "rt_sigaction": 13, "bpf": 321},
+    "aarch64": {"pivot_root": 41, "capget": 90, "capset": 91, "keyctl": 219, "seccomp": 277, "rt_sigaction": 134, "bpf": 280},
 }.get(_MACHINE, {}) | {
     "pidfd_send_signal": 424,
     "open_tree": 428,

@@ -198,8 +198,8 @@ def become_program(
         _load_filter(filtered, flags)
     else:
         if filtered is not None and sets is not None:
-            held = capabilities.own("CapPrm")
-            capabilities.capset(held, held, capabilities.own("CapInh") | sets["inheritable"])
+            _, held, inherited = capabilities.capget()
+            capabilities.capset(held, held, inherited | sets["inheritable"])
         _load_filter(filtered, flags)
         _set_capabilities(sets)
     if with_init:

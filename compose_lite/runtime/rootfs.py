@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 _PAGE = 4096
 _UNIFIED = "/sys/fs/cgroup"
-# path, major, minor: there in every container (runtime-spec, "Default Devices")
-_DEFAULT_DEVICES = (
-    ("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/random", 1, 8), ("/dev/urandom", 1, 9), ("/dev/tty", 5, 0),
+# name in /dev, major, minor; name in /dev, target: there in every container (runtime-spec, "Default Devices")
+_DEFAULT_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_LINKS = (
+    ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
 )  # fmt: skip
-_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
 # What may be mounted inside /proc (lxcfs and the like); all else there could undo the masks.
 _INSIDE_PROC = (
     "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg", "/proc/slabinfo",
@@ -143,68 +144,70 @@ class Root:
             return
         writable = options.flags & ~mounts.RDONLY
         mounts.mount("tmpfs", place, "tmpfs", writable, "mode=755")
-        bind = mounts.Options(())
-        bind.flags = options.flags | mounts.BIND
+        above = openat2.open_path(self.fd, destination)
+        try:
+            self._hierarchies(above, options.flags)
+        finally:
+            os.close(above)
+
+    def _hierarchies(self, above: int, flags: int) -> None:
+        """cgroup v1: a folder for each, in an empty tmpfs of ours, where names need no care."""
         for controller, folder in self.group.paths.items():
-            hierarchy = folder[len("/sys/fs/cgroup/") :].partition("/")[0]
+            hierarchy = _hierarchy(folder)
             name = controller.removeprefix("name=")
             if name != hierarchy:
-                self._link(destination, name, hierarchy)
+                _link(above, name, hierarchy)
         for folder in self.group.folders():
-            hierarchy = folder[len("/sys/fs/cgroup/") :].partition("/")[0]
-            inner = f"{destination}/{hierarchy}"
-            made = openat2.make_folders(self.fd, inner)
-            try:
-                self._bind(folder, inner, f"/proc/self/fd/{made}", bind)
-            finally:
-                os.close(made)
-
-    def _link(self, folder: str, name: str, target: str) -> None:
-        fd = openat2.make_folders(self.fd, folder)
-        try:
-            os.symlink(target, name, dir_fd=fd)
-        except FileExistsError:
-            pass
-        finally:
-            os.close(fd)
+            hierarchy = _hierarchy(folder)
+            os.mkdir(hierarchy, 0o755, dir_fd=above)
+            inner = f"/proc/self/fd/{above}/{hierarchy}"
+            mounts.mount(folder, inner, None, mounts.BIND)
+            mounts.restrict(inner, flags)
 
     # Devices
 
     def make_devices(self, devices: Iterable[Mapping[str, Any]]) -> None:
         """The nodes and links of /dev. Where mknod(2) is refused (user namespaces) the host's node is bound."""
-        for path, major, minor in _DEFAULT_DEVICES:
-            self._make_device({"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666})
-        for device in devices:
-            self._make_device(device)
-        for name, target in _LINKS:
-            self._link("/dev", name, target)
-        self._link("/dev", "ptmx", "pts/ptmx")
-        if os.path.exists("/proc/kcore"):
-            self._link("/dev", "core", "/proc/kcore")
+        here = openat2.make_folders(self.fd, "/dev")
+        try:
+            for name, major, minor in _DEFAULT_DEVICES:
+                node = {"path": f"/dev/{name}", "type": "c", "major": major, "minor": minor, "fileMode": 0o666}
+                self._make_node(here, name, node)
+            for device in devices:
+                self._make_device(device)
+            for name, target in _LINKS:
+                _link(here, name, target)
+            if os.path.exists("/proc/kcore"):
+                _link(here, "core", "/proc/kcore")
+        finally:
+            os.close(here)
 
     def _make_device(self, device: Mapping[str, Any]) -> None:
         folder, name = os.path.split(device["path"])
-        kind = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}[device["type"]]
-        mode = (device.get("fileMode") or 0o666) & 0o7777
         here = openat2.make_folders(self.fd, folder)
         try:
-            try:
-                os.mknod(name, kind | mode, os.makedev(device.get("major") or 0, device.get("minor") or 0), dir_fd=here)
-                owner = (device.get("uid") or 0, device.get("gid") or 0)
-                if owner != (0, 0):
-                    os.chown(name, *owner, dir_fd=here, follow_symlinks=False)
-            except FileExistsError:
-                pass
-            except OSError as error:
-                if error.errno not in _REFUSED:
-                    raise
-                try:
-                    self._bind_device(device.get("hostPath") or device["path"], device["path"])
-                except FileNotFoundError:
-                    says = f"device {device['path']} cannot be made in a user namespace, and this machine has no such node to show"
-                    raise ValueError(says) from None
+            self._make_node(here, name, device)
         finally:
             os.close(here)
+
+    def _make_node(self, here: int, name: str, device: Mapping[str, Any]) -> None:
+        kind = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}[device["type"]]
+        mode = (device.get("fileMode") or 0o666) & 0o7777
+        try:
+            os.mknod(name, kind | mode, os.makedev(device.get("major") or 0, device.get("minor") or 0), dir_fd=here)
+            owner = (device.get("uid") or 0, device.get("gid") or 0)
+            if owner != (0, 0):
+                os.chown(name, *owner, dir_fd=here, follow_symlinks=False)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in _REFUSED:
+                raise
+            try:
+                self._bind_device(device.get("hostPath") or device["path"], device["path"])
+            except FileNotFoundError:
+                says = f"device {device['path']} cannot be made in a user namespace, and this machine has no such node to show"
+                raise ValueError(says) from None
 
     def _bind_device(self, source: str, path: str) -> None:
         target = openat2.make_file(self.fd, path)
@@ -275,6 +278,18 @@ class Root:
         mounts.umount(".", mounts.DETACH)
         os.chdir("/")
         os.close(self.fd)
+
+
+def _hierarchy(folder: str) -> str:
+    """Of a cgroup's folder: the name below /sys/fs/cgroup."""
+    return folder[len("/sys/fs/cgroup/") :].partition("/")[0]
+
+
+def _link(folder: int, name: str, target: str) -> None:
+    try:
+        os.symlink(target, name, dir_fd=folder)
+    except FileExistsError:
+        pass
 
 
 def _mount_error(source: object, destination: str, error: OSError) -> OSError:
