@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "compose_lite"
-LEAVES = {"reference", "starting", "handoff", "errors", "ids", "units", "disk", "ignore", "subordinate", "__version__"}
+LEAVES = {"reference", "starting", "handoff", "errors", "ids", "units", "disk", "ignore", "subordinate", "logins", "__version__"}
 ARROWS: dict[str, set[str]] = {
     "linux": set(),
     "runtime": {"linux"},

@@ -12,10 +12,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+import anyio.to_thread
 import pydantic_core
 
+from compose_lite import reference as references
 from compose_lite.api.client import Answer, Content, EngineClient, Hijacked
-from compose_lite.errors import ApiError
+from compose_lite.errors import ApiError, Error
+from compose_lite.logins import Logins
 
 Document = dict[str, Any]
 Filters = Mapping[str, list[str]]
@@ -130,12 +133,15 @@ class Engine(Protocol):
 
 
 class DockerEngine:
-    """The Engine at the other end of an EngineClient. dry: it is only asked, nothing is changed."""
+    """The Engine at the other end of an EngineClient. dry: it is only asked, nothing is changed.
+
+    logins: sent along with what concerns a registry, unless the caller says who it is.
+    """
 
     dry = False
 
-    def __init__(self, client: EngineClient) -> None:
-        self.client = client
+    def __init__(self, client: EngineClient, logins: Logins | None = None) -> None:
+        self.client, self.logins = client, logins
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -303,6 +309,17 @@ class DockerEngine:
 
     # images
 
+    async def _auth(self, reference: str, auth: Document | None) -> dict[str, str]:
+        """The header for the registry that the name leads to. A helper of the user's may be asked, so it is done in a thread."""
+        if auth is None and self.logins:
+            try:
+                domain = references.parse(reference).domain
+            except Error:
+                return {}  # the engine refuses the name, in its words
+            login = await anyio.to_thread.run_sync(self.logins.of, domain)
+            auth = login.document() if login else None
+        return {"X-Registry-Auth": _base64(auth)} if auth else {}
+
     async def images(self, *, all: bool = False, filters: Filters | None = None, digests: bool = False) -> list[Document]:
         query = {"all": all or None, "filters": _filters(filters), "digests": digests or None}
         return list(await self.client.json("GET", "/images/json", query=query))
@@ -315,19 +332,19 @@ class DockerEngine:
 
     async def distribution(self, name: str, *, auth: Document | None = None) -> Document:
         """What the registry has under this name: {Descriptor: {mediaType, digest, size}, Platforms: [...]}."""
-        return _document(await self.client.json("GET", f"/distribution/{name}/json", headers=_auth(auth)))
+        return _document(await self.client.json("GET", f"/distribution/{name}/json", headers=await self._auth(name, auth)))
 
     async def pull(self, reference: str, *, platform: str | None = None, auth: Document | None = None) -> Documents:
         """Progress documents; an error inside the stream is raised."""
         name, tag = split_reference(reference)
         query = {"fromImage": name, "tag": tag, "platform": platform}
-        async with self.client.stream("POST", "/images/create", query=query, headers=_auth(auth)) as answer:
+        async with self.client.stream("POST", "/images/create", query=query, headers=await self._auth(reference, auth)) as answer:
             async for one in answer.iter_json():
                 yield _checked(one)
 
     async def push(self, reference: str, *, auth: Document | None = None) -> Documents:
         name, tag = split_reference(reference)
-        headers = _auth(auth) or {"X-Registry-Auth": "e30="}
+        headers = await self._auth(reference, auth) or {"X-Registry-Auth": "e30="}  # Docker wants one; this says nobody
         async with self.client.stream("POST", f"/images/{name}/push", query={"tag": tag}, headers=headers) as answer:
             async for one in answer.iter_json():
                 yield _checked(one)
@@ -356,6 +373,9 @@ class DockerEngine:
     ) -> Documents:
         """Stream documents of a build from a tar; a failing step is raised as ApiError."""
         fields = {**(headers or {})}
+        if registry_config is None and self.logins:
+            found = await anyio.to_thread.run_sync(self.logins.all)
+            registry_config = {server: login.document() for server, login in found.items()}
         if registry_config:
             fields["X-Registry-Config"] = _base64(registry_config)
         async with self.client.stream("POST", "/build", query=query, content=context, headers=fields) as answer:
@@ -445,10 +465,6 @@ def _checked(one: Document) -> Document:
 
 def _filters(filters: Filters | None) -> Document | None:
     return {name: list(values) for name, values in filters.items()} if filters else None
-
-
-def _auth(auth: Document | None) -> dict[str, str]:
-    return {"X-Registry-Auth": _base64(auth)} if auth else {}
 
 
 def _base64(document: Document) -> str:

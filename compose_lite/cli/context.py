@@ -160,11 +160,12 @@ class Context:
             from compose_lite.api.client import EngineClient  # with it the event loop and TLS, for who asks an engine only
             from compose_lite.api.protocol import DockerEngine
             from compose_lite.cli.dryrun import DryEngine
+            from compose_lite.logins import Logins
 
             url = self.engine_url()
             if self.own_engine:
                 await self._wait_for_own()
-            self._engine = DryEngine(url) if self.options.dry_run else DockerEngine(EngineClient(url))
+            self._engine = DryEngine(url) if self.options.dry_run else DockerEngine(EngineClient(url), Logins(self.environ))
         return self._engine
 
     async def _wait_for_own(self) -> None:

@@ -32,6 +32,7 @@ from compose_lite.errors import EngineError, Error, ImageError
 from compose_lite.ids import new_id
 from compose_lite.image import manifest
 from compose_lite.linux import unix
+from compose_lite.logins import Login, Logins
 from compose_lite.runtime.client import Runtime
 
 Document = dict[str, Any]
@@ -60,7 +61,9 @@ class Builds:
                 await request.send_json(event)
 
     async def classic(self, request: Request) -> None:
-        """POST /build: the context as the body."""
+        """POST /build: the context as the body, logins for base images in X-Registry-Config."""
+        from compose_lite.image import auth
+
         document = _classic_document(request)
         with self._containers.images.scratch() as folder:
             path = folder / "context.tar"
@@ -71,7 +74,7 @@ class Builds:
             remote = request.text("remote")
             document |= {"context": remote} if remote else {"tar": str(path)}
             shown = _Classic(quiet=request.flag("q"))
-            async for event in self._events(document):
+            async for event in self._events(document, auth.decode_config(request.headers.get("x-registry-config", ""))):
                 for row in shown.rows(event, document["tags"]):
                     await request.send_json(row)
 
@@ -94,9 +97,9 @@ class Builds:
 
     # One build
 
-    async def _events(self, document: Document) -> AsyncIterator[Document]:
+    async def _events(self, document: Document, logins: Mapping[str, Login] | None = None) -> AsyncIterator[Document]:
         """Everything the build tells. When the consumer goes away the process is told, and waited for."""
-        build = _OneBuild(self._containers, self._nursery, document)
+        build = _OneBuild(self._containers, self._nursery, document, logins or {})
         try:
             async for event in build.run():
                 yield event
@@ -149,8 +152,9 @@ class _Nursery:
 
 
 class _OneBuild:
-    def __init__(self, containers: Containers, nursery: _Nursery, document: Document) -> None:
-        self._containers, self._nursery, self._document = containers, nursery, document
+    def __init__(self, containers: Containers, nursery: _Nursery, document: Document, logins: Mapping[str, Login]) -> None:
+        """logins: by domain, for base images; they stay in this process."""
+        self._containers, self._nursery, self._document, self._logins = containers, nursery, document, logins
         self.id = new_id()
         self._folder = containers.folders.run / "b" / self.id[:16]
         self._record: Container | None = None
@@ -267,7 +271,10 @@ class _OneBuild:
                 loop.call_soon_threadsafe(channel.send, {"pulling": f"{layer}: {status}", "step": step})
 
         ref, wanted = reference.parse(name).with_default_tag(), manifest.parse_platform(platform)
-        await asyncio.to_thread(registry.pull, self._containers.images, ref, platform=wanted, progress=told)
+        folder = self._document.get("docker_config")  # the command's, which need not be the engine's
+        login = await asyncio.to_thread(Logins({**os.environ, "DOCKER_CONFIG": folder}).of, ref.domain) if folder else None
+        login = self._logins.get(ref.domain) or login
+        await asyncio.to_thread(registry.pull, self._containers.images, ref, platform=wanted, login=login, progress=told)
 
     async def _network(self) -> int:
         record = self._network_record()

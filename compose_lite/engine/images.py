@@ -28,7 +28,7 @@ from compose_lite.image.store import ImageStore
 from compose_lite.units import parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
-    from compose_lite.image.auth import Login
+    from compose_lite.logins import Login
 
 Document = dict[str, Any]
 _STATUS = {

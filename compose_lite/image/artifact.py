@@ -20,9 +20,9 @@ import urllib3
 
 from compose_lite import reference
 from compose_lite.errors import Error, ImageError
-from compose_lite.image import auth
 from compose_lite.image import manifest as manifests
 from compose_lite.image.registry import Session, endpoints
+from compose_lite.logins import Logins
 
 FILES = ("application/vnd.docker.compose.file+yaml", "application/vnd.docker.compose.yaml")
 ENV_FILE = "application/vnd.docker.compose.envfile"
@@ -35,7 +35,7 @@ def bring(name: str, folder: Path) -> str:
     ref = reference.parse(name).with_default_tag()
     failed: Exception | None = None
     for base in endpoints(ref.domain, dict(os.environ)):
-        session = Session(base, ref.path, auth.login_of(ref.domain))
+        session = Session(base, ref.path, Logins().of(ref.domain))
         try:
             wanted = ref.digest or ref.tag
             content = session.get(f"manifests/{wanted}", {"Accept": manifests.ACCEPT}).data

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -22,7 +21,8 @@ import urllib3
 
 from compose_lite import __version__, reference
 from compose_lite.errors import Error, ImageError
-from compose_lite.image import auth, manifest, registry, upload
+from compose_lite.image import manifest, registry, upload
+from compose_lite.logins import Logins
 
 PROJECT, EMPTY = "application/vnd.docker.compose.project", "application/vnd.oci.empty.v1+json"
 EMPTY_1_0 = "application/vnd.docker.compose.config.empty.v1+json"
@@ -53,9 +53,7 @@ def manifest_of(layers: list[Document], version: str, created: str) -> tuple[byt
 def push(name: str, layers: list[Document], version: str, images: Sequence[str] = ()) -> str:
     """The manifest's digest. version: 1.0, 1.1, or empty: 1.1, and 1.0 for a registry that refuses that."""
     ref = reference.parse(name).with_default_tag()
-    session = registry.Session(
-        registry.endpoints(ref.domain, {})[-1], ref.path, auth.login_of(ref.domain, dict(os.environ)), actions="pull,push"
-    )
+    session = registry.Session(registry.endpoints(ref.domain, {})[-1], ref.path, Logins().of(ref.domain), actions="pull,push")
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     try:
         session.authorize()

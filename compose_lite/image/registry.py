@@ -21,10 +21,10 @@ import urllib3
 from compose_lite.errors import ImageError
 from compose_lite.image import auth, compression
 from compose_lite.image import manifest as manifests
-from compose_lite.image.auth import Login
 from compose_lite.image.image import Image
 from compose_lite.image.manifest import Descriptor, Platform
 from compose_lite.image.store import ImageStore
+from compose_lite.logins import Login, Logins
 from compose_lite.reference import Reference
 
 Progress = Callable[[str, str, int, int], None]
@@ -67,7 +67,7 @@ def answered(name: Reference, login: Login | None, ask: Callable[[Session], _T])
     errors = []
     for base in endpoints(name.domain, dict(os.environ)):
         try:
-            return ask(Session(base, name.path, login or auth.login_of(name.domain)))
+            return ask(Session(base, name.path, login or Logins().of(name.domain)))
         except (ImageError, urllib3.exceptions.HTTPError) as error:
             errors.append(error)
     known = [error for error in errors if isinstance(error, ImageError)]
@@ -153,13 +153,23 @@ class Session:
             if challenge.scheme == "basic" and self._login:
                 self._authorization = self._login.header()
             elif challenge.scheme == "bearer" and challenge.parameters.get("realm"):
-                asked = {"service": challenge.parameters.get("service", ""), "scope": f"repository:{self.path}:{self._actions}"}
-                headers = {"Authorization": self._login.header()} if self._login else {}
-                answer = self._pool.request("GET", f"{challenge.parameters['realm']}?{urlencode(asked)}", headers=headers)
-                if answer.status != 200:
-                    raise _refused(answer, self.path, "a token")
-                value = manifests.document(answer.data, "the registry's token")
-                self._authorization = f"Bearer {value.get('token') or value.get('access_token', '')}"
+                self._authorization = f"Bearer {self._token(challenge)}"
+
+    def _token(self, challenge: auth.Challenge) -> str:
+        """By user and password, or by an identity token (distribution: token authentication, and by OAuth2)."""
+        realm = challenge.parameters["realm"]
+        asked = {"service": challenge.parameters.get("service", ""), "scope": f"repository:{self.path}:{self._actions}"}
+        if self._login and self._login.identity:
+            asked |= {"grant_type": "refresh_token", "refresh_token": self._login.identity, "client_id": "compose-lite"}
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            answer = self._pool.request("POST", realm, headers=headers, body=urlencode(asked))
+        else:
+            headers = {"Authorization": self._login.header()} if self._login else {}
+            answer = self._pool.request("GET", f"{realm}?{urlencode(asked)}", headers=headers)
+        if answer.status != 200:
+            raise _refused(answer, self.path, "a token")
+        value = manifests.document(answer.data, "the registry's token")
+        return str(value.get("token") or value.get("access_token", ""))
 
 
 def _refused(answer: urllib3.BaseHTTPResponse, path: str, what: str) -> ImageError:

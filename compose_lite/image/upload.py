@@ -19,14 +19,14 @@ from urllib.parse import urlencode, urljoin
 import urllib3
 
 from compose_lite.errors import ImageError
-from compose_lite.image import auth, compression, layers, registry
+from compose_lite.image import compression, layers, registry
 from compose_lite.image import manifest as manifests
-from compose_lite.image.auth import Login
 from compose_lite.image.blobs import BlobWriter
 from compose_lite.image.image import Image, Layer
 from compose_lite.image.manifest import Descriptor
 from compose_lite.image.registry import Session
 from compose_lite.image.store import ImageStore
+from compose_lite.logins import Login, Logins
 from compose_lite.reference import Reference
 
 Progress = Callable[[str, str, int, int], None]
@@ -48,7 +48,7 @@ def push(store: ImageStore, ref: Reference, *, login: Login | None = None, progr
     if image.rootfs:
         raise ImageError("image-rootfs", f"{image.rootfs} of the machine cannot be pushed")
     base = registry.endpoints(name.domain, {})[-1]
-    session = Session(base, name.path, login or auth.login_of(name.domain), actions="pull,push")
+    session = Session(base, name.path, login or Logins().of(name.domain), actions="pull,push")
     try:
         return _push(store, session, name, image, progress)
     except urllib3.exceptions.HTTPError as error:

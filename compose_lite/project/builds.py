@@ -265,7 +265,8 @@ async def stream_build(engine: DockerEngine, request: Document) -> AsyncIterator
         return
     version = await engine.version()
     if (version.get("Platform") or {}).get("Name") == "compose-lite":
-        async with engine.client.stream("POST", "/compose-lite/v1/build", body=request) as answer:
+        logins = {"docker_config": str(engine.logins.folder)} if engine.logins else {}
+        async with engine.client.stream("POST", "/compose-lite/v1/build", body={**request, **logins}) as answer:
             async for event in answer.iter_json():
                 yield event
         return

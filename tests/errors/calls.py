@@ -17,14 +17,14 @@ from unittest import mock
 
 import anyio
 
-from compose_lite import disk, ids, ignore, reference, subordinate
+from compose_lite import disk, ids, ignore, logins, reference, subordinate
 from compose_lite.api import client
 from compose_lite.build import fetch, request, stageplan, stages
 from compose_lite.build.dockerfile import parse, words
 from compose_lite.cli import copying, dryrun, gotemplate, nouns
 from compose_lite.engine import addressing, cdi, runtimes, volumes
 from compose_lite.errors import ApiError, first_error
-from compose_lite.image import archive, auth, layers, manifest, removal, tarstream
+from compose_lite.image import archive, layers, manifest, removal, tarstream
 from compose_lite.image.store import ImageStore
 from compose_lite.network import addresses, publish
 from compose_lite.project import digests, images, ownership, providers
@@ -93,7 +93,7 @@ def provided(folder: Path) -> None:
 
 def docker_config(folder: Path) -> None:
     (folder / "config.json").write_text("{")
-    auth.login_of("registry.example.org", {"DOCKER_CONFIG": str(folder)})
+    logins.Logins({"DOCKER_CONFIG": str(folder)}).of("registry.example.org")
 
 
 def image_digest(folder: Path) -> None:

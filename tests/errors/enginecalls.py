@@ -25,8 +25,8 @@ from compose_lite.cli.commands import publish
 from compose_lite.cli.context import Context, Globals
 from compose_lite.engine.networks import Networks
 from compose_lite.image import archive, artifact, compression, layers, manifest, registry
-from compose_lite.image.auth import Login
 from compose_lite.image.store import ImageStore
+from compose_lite.logins import Login
 from compose_lite.project import injecting, stopping, waiting
 from compose_lite.project.report import Silent
 from compose_lite.spec.models.service import Hook, Service

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from compose_lite.image import manifest
-from compose_lite.image.auth import Login
+from compose_lite.logins import Login
 
 
 class Registry(ThreadingHTTPServer):
@@ -55,11 +55,15 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    @property
+    def stranger(self) -> bool:
+        return bool(self.server.login and self.headers.get("Authorization") != self.server.login.header())
+
     def do_GET(self) -> None:
         found = re.search(r"/(blobs|manifests)/([^/]+)$", self.path)
         if self.server.status:
             self.answer(self.server.status)
-        elif self.server.login and self.headers.get("Authorization") != self.server.login.header():
+        elif self.stranger:
             self.answer(401, WWW_Authenticate='Basic realm="test"')
         elif self.path == "/v2/":
             self.answer(200)
@@ -74,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
-        self.answer(202, Location=f"{self.path}1?state=x")
+        self.answer(401) if self.stranger else self.answer(202, Location=f"{self.path}1?state=x")
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

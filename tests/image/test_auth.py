@@ -3,27 +3,44 @@
 import base64
 import io
 import json
-from pathlib import Path
 
 import urllib3
 
 from compose_lite.image import auth, registry
-from compose_lite.image.auth import Login
-
-
-def test_login_of_the_docker_configuration(tmp_path: Path):
-    entry = {"auth": base64.b64encode(b"me:pw:x").decode()}
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {"reg:5000": entry, "https://index.docker.io/v1/": entry}}))
-    env = {"DOCKER_CONFIG": str(tmp_path)}
-    assert auth.login_of("reg:5000", env) == auth.login_of("docker.io", env) == Login("me", "pw:x")
-    assert auth.login_of("other", env) is None and auth.login_of("x", {"DOCKER_CONFIG": "/nowhere"}) is None
+from compose_lite.logins import Login
 
 
 def test_challenge_and_header():
     found = auth.parse_challenge('Bearer realm="https://a/token",service="reg",scope="x"')
     assert (found.scheme, found.parameters["realm"]) == ("bearer", "https://a/token")
     text = base64.urlsafe_b64encode(b'{"username":"u","password":"p"}').decode().rstrip("=")
-    assert auth.decode_header(text) == Login("u", "p") and auth.decode_header("") is None
+    assert auth.decode_header(text) == Login("u", "p") and auth.decode_header("") is None and auth.decode_header("!") is None
+
+
+def test_logins_for_a_build():
+    said = {"https://index.docker.io/v1/": {"username": "u", "password": "p"}, "reg:5000": {"identitytoken": "t"}, "nobody": {}}
+    text = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+    assert auth.decode_config(text) == {"docker.io": Login("u", "p"), "reg:5000": Login("", "", identity="t")}
+    assert auth.decode_config("") == auth.decode_config("W10=") == {}
+
+
+def test_an_identity_token_is_exchanged(monkeypatch):
+    asked = []
+
+    def answered(pool, method, url, headers=None, body=None, **more):
+        asked.append((method, url, body))
+        if url == "https://auth/token":
+            return urllib3.HTTPResponse(body=b'{"access_token": "T"}', status=200)
+        allowed = (headers or {}).get("Authorization") == "Bearer T"
+        challenge = {"WWW-Authenticate": 'Bearer realm="https://auth/token",service="reg"'}
+        return urllib3.HTTPResponse(
+            body=io.BytesIO(b"{}"), headers={} if allowed else challenge, status=200 if allowed else 401, preload_content=False
+        )
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", answered)
+    assert registry.Session("https://reg", "me/x", Login("", "", identity="I")).get("manifests/1").data == b"{}"
+    body = "service=reg&scope=repository%3Ame%2Fx%3Apull&grant_type=refresh_token&refresh_token=I&client_id=compose-lite"
+    assert asked[1] == ("POST", "https://auth/token", body)
 
 
 def test_endpoints():

@@ -11,8 +11,8 @@ import pytest
 from compose_lite import reference
 from compose_lite.errors import ImageError
 from compose_lite.image import manifest, registry
-from compose_lite.image.auth import Login
 from compose_lite.image.store import ImageStore
+from compose_lite.logins import Login
 from tests.image.served import Registry, serving
 
 

@@ -42,14 +42,15 @@ class Engine:
         null, pipe = subprocess.DEVNULL, subprocess.PIPE
         return subprocess.Popen(command, cwd=self.project, env=self.env, text=True, stdin=null, stdout=pipe, stderr=pipe)
 
-    def run(self, *args: str, code: int | None = 0) -> str:
+    def run(self, *args: str, code: int | None = 0, err: bool = False) -> str:
+        """What it writes to stdout; err: to stderr."""
         process = self.start(*args)
         try:
-            out, err = process.communicate(timeout=120)
+            out, said = process.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{args} hangs; the engine's log says on what:\n{self.tasks()}") from None
-        assert code is None or process.returncode == code, f"{args}: {process.returncode}\n{out}\n{err}"
-        return out
+        assert code is None or process.returncode == code, f"{args}: {process.returncode}\n{out}\n{said}"
+        return said if err else out
 
     def tasks(self) -> str:
         """What the engine waits for, and the end of its log."""
