@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import shutil
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -189,11 +187,8 @@ class Containers(Runs):
             raise
 
     def _discard(self, container: Container) -> None:
-        trash = self.folders.data / "trash" / container.id[:16]
         with contextlib.suppress(OSError):
-            trash.parent.mkdir(exist_ok=True)
-            self.preparation.path(container.id).rename(trash)
-            asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, trash, True)
+            self.trash.discard(self.preparation.path(container.id))
         self.preparation.forget(container)
 
     def _remove_volumes(self, container: Container) -> None:

@@ -113,6 +113,7 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
         containers.volumes.unmount()
     if bridges is not None and not containers.busy:
         rootless.close_uplink(folders)
+    containers.trash.close()
     containers.runtime.close()
     store.close()
 

@@ -26,6 +26,7 @@ from compose_lite.engine.preparation import Preparation
 from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
 from compose_lite.engine.store import Store
+from compose_lite.engine.trash import Trash
 from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import ContainerError, EngineError, Error
 from compose_lite.image.store import ImageStore
@@ -62,7 +63,8 @@ class Runs(ABC):
         self.all: dict[str, Container] = {c.id: c for c in store.containers()}
         self._names = {c.name: c.id for c in self.all.values()}
         self._live: dict[str, Live] = {}
-        self.volumes = Volumes(store, folders, bus, self.all, self._layers_of)
+        self.trash = Trash(folders.data / "trash", images.empty_trash)
+        self.volumes = Volumes(store, folders, bus, self.all, self._layers_of, self.trash.discard)
         self.networks: Networks
         self.runtime: Runtime
         self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import socket
+import struct
 import sys
+import termios
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,6 +46,7 @@ API_VERSION, OLDEST = (1, 51), (1, 24)
 SERVER = f"compose-lite/{__version__} (linux)"
 JSON_LIMIT = 16 * 2**20
 _DRAIN = 2**20
+_TAKEN_ATTEMPTS = 40  # 0.4 s in all
 _REASONS = {
     200: "OK",
     201: "Created",
@@ -102,9 +106,21 @@ class Duplex:
         if self._writer.transport.is_closing():
             raise Gone
 
+    async def taken(self) -> None:
+        """Until the client has read what was sent (SIOCOUTQ of unix(7)); not for long, as it need not read at all."""
+        fd = self._writer.get_extra_info("socket").fileno()
+        for attempt in range(_TAKEN_ATTEMPTS):
+            if self.gone or not _unsent(fd):
+                return
+            await asyncio.sleep(0.0005 * attempt)
+
     @property
     def gone(self) -> bool:
         return self._writer.transport.is_closing()
+
+
+def _unsent(fd: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))[0])
 
 
 class Request:

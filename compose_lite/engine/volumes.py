@@ -42,7 +42,7 @@ FILTERS = frozenset(("dangling", "driver", "label", "label!", "name", "all", "un
 
 
 class Volumes:
-    """images: the layers (bottom first) of an image by its name, None for one that is not here."""
+    """images: the layers (bottom first) of an image by its name, None for one that is not here. discard: takes a folder away."""
 
     def __init__(
         self,
@@ -51,8 +51,9 @@ class Volumes:
         bus: Bus,
         containers: Mapping[str, Container],
         images: Callable[[str], Sequence[str] | None] = lambda name: None,
+        discard: Callable[[Path], object] = shutil.rmtree,
     ) -> None:
-        self._images = images
+        self._images, self._discard = images, discard
         self._store, self._bus, self._containers = store, bus, containers
         self.folder = folders.data / "volumes"
         self._filling = threading.Lock()
@@ -116,12 +117,8 @@ class Volumes:
         _unmount(document["Mountpoint"])  # before anything is deleted: what is mounted there is not ours
         del self._known[name]
         self._store.delete_volume(name)
-        folder = Path(document["Mountpoint"]).parent
-        trash = self.folder.parent / "trash" / new_id()[:16]
         with contextlib.suppress(FileNotFoundError):
-            trash.parent.mkdir(exist_ok=True)
-            folder.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+            self._discard(Path(document["Mountpoint"]).parent)
         self._bus.publish("volume", "destroy", name, {"driver": "local"})
 
     def unmount(self) -> None:

@@ -1,7 +1,8 @@
 """The images of one user's engine: blobs, unpacked layers, names.
 
     data/blobs/sha256/<hex>           configurations, manifests, layers as they came (for an exact `save` or push)
-    data/layers/<24 hex>/diff         an unpacked layer, shared by all images that have it; layer.json says what it is
+    data/layers/<24 hex>/diff         an unpacked layer, shared by all images that have it; layer.json says what it is;
+                                      init-<12 hex> beside it are the engine's (engine/initlayer.py) and go with it
     data/images/<hex>.json            one record an image: manifest, parent, digests; names.json: name -> id
     data/trash/                       renamed away, deleted when there is time
 

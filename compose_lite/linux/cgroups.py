@@ -220,24 +220,17 @@ class Group:
 
     def remove_now(self) -> bool:
         """rmdir of all folders, deepest first; False while a process is still in one."""
-        done = True
-        for folder in self.folders():
-            for one in reversed(list(_below(folder))):
-                try:
-                    os.rmdir(one)
-                except FileNotFoundError:
-                    pass
-                except OSError:
-                    done = False
-        return done
+        left = [folder for folder in self.folders() if not _remove(folder)]
+        return not left
 
 
 def unkept(resources: Mapping[str, Any]) -> list[str]:
     """Words of the limits whose controller gives us no group: not mounted, not ours, not delegated. Asked before a group is made."""
     where = layout()
     table = cgroup_v2 if where.version == 2 else cgroup_v1
-    ours = _usable(where)
-    return list(dict.fromkeys(words for words, controller, _, _ in table.settings(resources) if controller not in ours))
+    asked = [(words, controller) for words, controller, _, _ in table.settings(resources)]
+    ours = _usable(where) if asked else ()
+    return list(dict.fromkeys(words for words, controller in asked if controller not in ours))
 
 
 def _usable(where: Layout) -> frozenset[str]:
@@ -377,6 +370,19 @@ def _allows_all(rules: list[Mapping[str, Any]]) -> bool:
     last: Mapping[str, Any] = rules[-1] if rules else {"allow": True}
     every = (last.get("type") or "a") == "a" and (last.get("access") or "rwm") == "rwm" and last.get("major") in (None, -1)
     return bool(last.get("allow")) and every
+
+
+def _remove(folder: str) -> bool:
+    """rmdir; with the groups below, deepest first, where there are any."""
+    try:
+        os.rmdir(folder)
+        return True
+    except FileNotFoundError:
+        return True
+    except OSError:
+        below = list(_below(folder))[1:]
+        gone = [_remove(one) for one in reversed(below)]
+        return bool(below) and all(gone) and _remove(folder)
 
 
 def _below(folder: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ network namespace (`NamespaceThread`). setns(2) and unshare(2) with CLONE_NEWNET
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import socket
@@ -105,6 +106,7 @@ def create_sandbox(*, resolver: bool, made: int | None = None) -> Sandbox:
         os.close(home)
 
 
+@functools.cache
 def last_group() -> int:
     """The highest group id of this user namespace without a gap from 0 on: a range beyond it is refused (EINVAL)."""
     with open("/proc/self/gid_map") as file:

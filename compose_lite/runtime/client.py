@@ -203,6 +203,8 @@ class Runtime:
     async def delete(self, id: str, bundle: Path | None = None) -> None:
         """Kills what is left, removes cgroup and bundle; doing it twice is fine."""
         folder = bundle or self._bundle(id)
+        if id not in self._known and not folder.exists():
+            return
         with contextlib.suppress(OSError, ValueError, KeyError):
             state = _state(folder)
             await kill_and_wait(state["pid"], state["start"], kill=True)

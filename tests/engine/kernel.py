@@ -176,6 +176,8 @@ class Kernel:
 
     def clean(self) -> None: ...
 
+    def empty_trash(self) -> None: ...
+
 
 def _notice(id: str, status: int | None) -> ExitNotice | None:
     return None if status is None else ExitNotice(id, None, status, False, 1)

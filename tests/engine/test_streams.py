@@ -12,6 +12,7 @@ from compose_lite.api.detach import Watch
 from compose_lite.api.http import STDOUT, frame
 from compose_lite.engine.calls import streams
 from compose_lite.engine.execs import Pipes
+from compose_lite.engine.server import Duplex
 from compose_lite.runtime import messages
 from compose_lite.runtime.attachment import Attachment
 
@@ -20,7 +21,11 @@ class Client:
     """A hijacked connection: input that ends at once, output that is taken after `delay` seconds a piece."""
 
     def __init__(self, delay: float = 0) -> None:
-        self.delay, self.got = delay, b""
+        self.delay, self.got, self.head_read = delay, b"", asyncio.Event()
+        self.head_read.set()
+
+    async def taken(self) -> None:
+        await self.head_read.wait()
 
     async def receive(self) -> bytes:
         return b""
@@ -76,3 +81,47 @@ def test_exec_output_for_a_slow_client() -> None:
     os.close(out[1])
     os.close(err[1])
     assert client.got == frame(STDOUT, b"first") + frame(STDOUT, b"second")
+
+
+def test_exec_output_waits_until_the_head_is_read() -> None:
+    """A client that reads the head through a buffer of its own loses what has come with it (docker-py does)."""
+    out, err = os.pipe(), os.pipe()
+    pipes = Pipes()
+    pipes.stdout, pipes.stderr = out[0], err[0]
+    os.write(out[1], b"quick")
+    os.close(out[1])
+    os.close(err[1])
+    client: Any = Client()
+    client.head_read.clear()
+
+    async def talk() -> None:
+        one: Any = SimpleNamespace(ended=asyncio.Event())
+        one.ended.set()
+        running = asyncio.ensure_future(streams._run_exec(one, client, pipes, False, None))
+        await asyncio.sleep(0.3)
+        assert client.got == b""
+        client.head_read.set()
+        await asyncio.wait_for(running, 10)
+
+    asyncio.run(talk())
+    pipes.close()
+    assert client.got == frame(STDOUT, b"quick")
+
+
+def test_what_a_client_has_taken() -> None:
+    async def talk() -> None:
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        duplex = Duplex(reader, writer)
+        await duplex.send(b"head")
+        waiting = asyncio.ensure_future(duplex.taken())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        assert theirs.recv(100) == b"head"
+        await asyncio.wait_for(waiting, 5)
+        await duplex.send(b"more")
+        await asyncio.wait_for(duplex.taken(), 5)  # who does not read is not waited for for ever
+        writer.close()
+        theirs.close()
+
+    asyncio.run(talk())

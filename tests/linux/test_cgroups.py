@@ -86,3 +86,17 @@ def test_groups_are_made_where_the_delegation_begins(tmp_path, monkeypatch, ours
     monkeypatch.setattr(cgroups, "_ours", lambda folder: folder in {f"{tmp_path}{name}" for name in ours})
     monkeypatch.setattr(cgroups, "_begins_delegation", lambda folder: folder in {f"{tmp_path}{name}" for name in marked})
     assert cgroups._base(str(tmp_path), own) == f"{tmp_path}{base}"
+
+
+def test_a_group_goes_with_those_below_it(tmp_path) -> None:
+    """rmdir(2) of a group fails while there are groups below it, or processes in it (which files stand for here)."""
+    top = tmp_path / "memory"
+    (top / "inner/innermost").mkdir(parents=True)
+    (top / "other").mkdir()
+    (top / "other/process").touch()
+    group = cgroups.Group(1, {"memory": str(top)}, "")
+    assert not group.remove_now()
+    assert not (top / "inner").exists() and (top / "other").exists()
+    (top / "other/process").unlink()
+    assert group.remove_now() and not top.exists()
+    assert group.remove_now()

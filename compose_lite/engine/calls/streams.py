@@ -168,7 +168,6 @@ async def exec_start(rooms: Rooms, request: Request) -> Any:
     watch = _watch(str(one.body.get("DetachKeys") or ""), tty)
     rooms.execs.check(one)
     rooms.execs.process(one.container, one.body)  # a user who is not there is an answer, not output
-    # First the head, then the start, as with Docker: some clients lose what comes together with the head.
     duplex = await request.hijack(RAW if tty or request.version < (1, 42) else MULTIPLEXED)
     try:
         pipes = await rooms.execs.start(one, stdin=stdin, output=True, console=console)
@@ -221,12 +220,14 @@ async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, st
                         return
         pipes.close_stdin()
 
-    taken = passed = 0  # bytes out of the pipes, and on to the client
+    head = asyncio.ensure_future(duplex.taken())  # some clients lose what comes together with it
+    heard = passed = 0  # bytes out of the pipes, and on to the client
 
     def sender(stream: int) -> Callable[[bytes], Awaitable[None]]:
         async def send(data: bytes) -> None:
-            nonlocal taken, passed
-            taken += len(data)
+            nonlocal heard, passed
+            heard += len(data)
+            await asyncio.shield(head)
             await duplex.send(data if tty else frame(stream, data))
             passed += len(data)
 
@@ -245,12 +246,13 @@ async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, st
             return True
         await ended
         # A child that holds the pipe does not keep the exec open; what was written before the end still comes, to a slow client too.
-        due = taken + sum(map(unread, sources)) if not reading.done() else 0
+        due = heard + sum(map(unread, sources)) if not reading.done() else 0
         await asyncio.wait({reading}, timeout=0.2)
         while passed < due and not reading.done():
             await asyncio.wait({reading}, timeout=0.05)
     finally:
         feeding.cancel()
+        head.cancel()
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError, Gone):
             await reading
