@@ -6,6 +6,7 @@ cgroup_v1.py and cgroup_v2.py. Hybrid machines (v1 controllers and an empty v2 t
 
 from __future__ import annotations
 
+import itertools
 import os
 
 from compose_lite.linux import cgroup_v1, cgroup_v2
@@ -145,8 +146,8 @@ class Group:
                 if self.unified and not _allows_all(rules):
                     cgroup_v2.attach_device_program(self.unified, cgroup_v2.device_program(rules))
             elif "devices" in self.paths:
-                for file, line in cgroup_v1.device_rules(rules):
-                    write_file(f"{self.paths['devices']}/{file}", line)
+                for file, lines in itertools.groupby(cgroup_v1.device_rules(rules), key=lambda rule: rule[0]):
+                    write_file(f"{self.paths['devices']}/{file}", *(line for _, line in lines))
         except OSError as error:
             return [f"device rules: {os.strerror(error.errno or 0)}"]
         return [] if self else ["device rules: no permission for cgroups"]
@@ -319,6 +320,12 @@ def make(name: str, resources: Mapping[str, Any]) -> tuple[Group, list[str]]:
 
 
 def _make_folders(base: str, name: str, *, cpuset: bool, enable: bool = False) -> None:
+    if not cpuset and not enable:
+        try:  # most often the groups above are there
+            os.mkdir(f"{base}/{name.strip('/')}", 0o755)
+            return
+        except OSError:
+            pass
     folder = base
     for part in name.strip("/").split("/"):
         if enable:

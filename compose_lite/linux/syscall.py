@@ -68,11 +68,12 @@ def call(name: str, *args: Any) -> int:
             raise failed(name, args)
 
 
-def write_file(path: str | bytes, text: str | bytes, flags: int = 0) -> None:
-    """One write(2) to an existing kernel file. Buffered files would lose the error in their destructor."""
+def write_file(path: str | bytes, *texts: str | bytes, flags: int = 0) -> None:
+    """One write(2) a text to an existing kernel file. Buffered files would lose the error in their destructor."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags)
     try:
-        os.write(fd, text.encode() if isinstance(text, str) else text)
+        for text in texts:
+            os.write(fd, text.encode() if isinstance(text, str) else text)
     finally:
         os.close(fd)
 

@@ -273,5 +273,4 @@ def undo(born: Born) -> None:
 
 def _in_user_namespace() -> bool:
     """In one that is not the machine's first, device nodes cannot be made, so their rules neither need nor can be set."""
-    with open("/proc/self/uid_map", "rb") as file:
-        return file.read().split() != [b"0", b"0", b"4294967295"]
+    return read_file("/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"]
