@@ -8,14 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compose_lite.engine import creation, devices, initlayer, ociconfig, runtimes, updating
+from compose_lite.engine import creation, devices, ociconfig, runtimes, updating
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.live import Live, cleaning
 from compose_lite.engine.record import Container
 from compose_lite.engine.runs import Runs
 from compose_lite.errors import EngineError
 from compose_lite.ids import CONFIGURATION, new_id
-from compose_lite.image.image import Image
 from compose_lite.linux import cgroups
 
 Document = dict[str, Any]
@@ -59,7 +58,7 @@ class Containers(Runs):
             host,
             dict(body.get("NetworkingConfig") or {}),
             warnings=warnings,
-            layers=self._layers(image),
+            layers=[str(layer) for layer in image.layers],
             rootfs=image.rootfs,
             configuration=dict(body.get(CONFIGURATION) or {}),
         )
@@ -69,18 +68,12 @@ class Containers(Runs):
         container.mounts = self.volumes.mount_points(container, (), self.find)
         with contextlib.suppress(EngineError):  # an unknown network is told at the start, as Docker does
             self.seats.declare(container)
-        self.preparation.make_folders(container)
+        self.preparation.make_folders(container, self.images)
         self.all[id] = container
         self._names[plain] = id
         self.store.put_container(container)
         self.emit(container, "create")
         return container
-
-    def _layers(self, image: Image) -> list[str]:
-        """What lies below a container's own layer, bottom first."""
-        if image.rootfs or not image.layers:
-            return [str(layer) for layer in image.layers]
-        return [*map(str, image.layers), str(initlayer.over(self.images, image.layers, userxattr=self.preparation.rootless))]
 
     def _check_free(self, name: str, when: str = "") -> None:
         if name in self._names:

@@ -22,6 +22,7 @@ from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
 from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import EngineError
+from compose_lite.image.store import ImageStore
 from compose_lite.linux import capabilities, cgroups, mount
 from compose_lite.runtime.config import Launch, Log, Overlay
 from compose_lite.subordinate import Remapping
@@ -52,7 +53,8 @@ class Preparation:
     def log_path(self, id: str) -> str:
         return str(self.path(id) / f"{id}-json.log")
 
-    def make_folders(self, container: Container) -> None:
+    def make_folders(self, container: Container, images: ImageStore) -> None:
+        """Of a new container; its layers get the init layer on top."""
         folder = self.path(container.id)
         folder.mkdir(parents=True, mode=0o710)
         upper = folder / "diff"
@@ -60,8 +62,12 @@ class Preparation:
         work = folder / "work"
         work.mkdir()
         initlayer.like_root(upper, container.layers)
-        if container.rootfs or not container.layers:
-            initlayer.within(container.layers, upper, work, userxattr=self.rootless)
+        if container.layers and not container.rootfs:
+            with contextlib.suppress(OSError):  # many layers before kernel 6.5
+                made = initlayer.over(images, [Path(layer) for layer in container.layers], userxattr=self.rootless)
+                container.layers.append(str(made))
+                return
+        initlayer.within(container.layers, upper, work, userxattr=self.rootless)
 
     def forget(self, container: Container) -> None:
         """Its in-memory files, which outlive its restarts."""

@@ -35,7 +35,7 @@ _RECURSIVE = {"rro": 0x1, "rnosuid": 0x2, "rnodev": 0x4, "rnoexec": 0x8}
 _ATTRIBUTES = ((RDONLY, 0x1), (NOSUID, 0x2), (NODEV, 0x4), (NOEXEC, 0x8), (NODIRATIME, 0x80), (NOSYMFOLLOW, 0x200000))
 _ATIME, _ATTR_NOATIME, _ATTR_STRICTATIME = 0x70, 0x10, 0x20
 _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_FDCWD = 0x1000, 0x8000, -100
-_ENOSYS = 38
+_ENOSYS, _EINVAL = 38, 22
 
 
 class Options:
@@ -180,10 +180,20 @@ def overlay_by_fsconfig(target: str, lower: Sequence[str], options: Sequence[tup
 
 
 def detached_overlay(lower: Sequence[str], upper: str, work: str, *, userxattr: bool) -> int:
-    """An overlay that stands nowhere and goes with its descriptor. lower: bottom first."""
-    paths = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in reversed(lower))
-    options: list[tuple[str, str | None]] = [("lowerdir", paths), ("upperdir", upper), ("workdir", work)]
-    return _overlay([*options, *([("userxattr", None)] if userxattr else [])])
+    """An overlay that stands nowhere and goes with its descriptor. lower: bottom first.
+
+    EINVAL for lower folders of more than 255 bytes in all before kernel 6.5: fsconfig(2) takes no longer words.
+    """
+    options: list[tuple[str, str | None]] = [("upperdir", upper), ("workdir", work)]
+    options += [("userxattr", None)] if userxattr else []
+    top_first = list(reversed(lower))
+    try:
+        return _overlay([*(("lowerdir+", layer) for layer in top_first), *options])
+    except OSError as error:
+        if error.errno != _EINVAL:
+            raise
+    paths = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in top_first)
+    return _overlay([("lowerdir", paths), *options])
 
 
 def _overlay(options: Sequence[tuple[str, str | None]]) -> int:

@@ -74,3 +74,9 @@ def test_an_image_without_layers_gets_the_mark_alone(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     initlayer.within([], tmp_path / "upper", tmp_path / "work", userxattr=False)
     assert names(tmp_path / "upper") == {".dockerenv"}
+
+
+def test_many_layers(store: ImageStore, tmp_path: Path) -> None:
+    """fsconfig(2) takes words of 255 bytes."""
+    layers = [layer(store, tmp_path, f"{number:024}") for number in range(30)]
+    assert names(initlayer.over(store, layers, userxattr=False)) == ALL | {"proc", "sys"}
