@@ -33,6 +33,7 @@ class Store:
         path.chmod(0o600)  # it holds environments and secrets; -wal and -shm take its mode
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, a removed container's secrets among it
+        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # locked once, not at each statement
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

@@ -36,6 +36,7 @@ def volumes(folders: Folders) -> Iterator[Open]:
     with contextlib.ExitStack() as stores:
 
         def open_them(known: dict[str, Container] | None = None) -> Volumes:
+            stores.close()  # the engine before
             store = stores.enter_context(contextlib.closing(Store(folders.data / "state.db")))
             return Volumes(store, folders, Bus(), known if known is not None else {})
 
