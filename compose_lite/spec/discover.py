@@ -185,6 +185,12 @@ def read_text(file: str) -> str | None:
     return content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
 
 
+def near_prefix(folder: str, prefix: str) -> str:
+    """What an included file's paths are relative to: its project directory, as the reference the folder around it where that is none."""
+    absolute = prefix.startswith("/")
+    return prefix if absolute or os.path.isdir(folder) else posixpath.dirname(prefix) or "."
+
+
 def follow_link(path: str) -> str:
     """The path with its first symbolic link, if any, replaced by what that link leads to."""
     at = "/"

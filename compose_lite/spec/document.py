@@ -142,6 +142,8 @@ def parse(file: str, content: bytes) -> list[Document]:
     if len(content) > LARGEST:
         says = f"{file} is larger than {LARGEST >> 20} MiB: that is no Compose file"
         raise SpecError("file-too-large", says, place=Place(file), remedy="Put large texts into files of their own (configs, env_file).")
+    if b"%YAML" in content:
+        _check_version(file, content)
     documents: list[Document] = []
     node: Node | None = None
     tags = b"!reset" in content or b"!override" in content
@@ -172,6 +174,18 @@ DEPTH = 200
 _STEPS = bytes.maketrans(b"[{]}", bytes((1, 1, 2, 2)))
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _INDENTED = re.compile(rb"(?m)^[ \t?:-]{100}")
+
+
+_OTHER_VERSION = re.compile(rb"(?m)^%YAML[ \t]+(?!1\.1\s)")
+
+
+def _check_version(file: str, content: bytes) -> None:
+    """go-yaml takes no document that says to be of another YAML than 1.1."""
+    found = _OTHER_VERSION.search(content)
+    if found:
+        place = Place(file, content.count(b"\n", 0, found.start()) + 1, 1)
+        remedy = "Take the %YAML line out: Compose files are read alike without it."
+        raise SpecError("yaml-syntax", "yaml: found incompatible YAML document", place=place, remedy=remedy)
 
 
 def _bound_depth(file: str, content: bytes) -> None:

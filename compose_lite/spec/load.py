@@ -262,7 +262,14 @@ class _Reading:
             env_files = entry.env_files or discover.default_env_file(entry.folder)
             environ = discover.with_env_files(scope.environ, env_files, self.warn, entry.place)
             documents = [self.open(file, entry.place) for file in entry.files]
-            inner = _Scope(entry.folder, entry.prefix, environ, scope.included, (*scope.env_files, *reversed(env_files)))
+            prefix = discover.near_prefix(entry.folder, entry.prefix)
+            inner = _Scope(
+                entry.folder,
+                prefix,
+                environ,
+                scope.included,
+                (*scope.env_files, *reversed(env_files)),
+            )
             reuse.import_resources(self.files(documents, inner, resolve=True), tree)
         tree.pop("include", None)
 

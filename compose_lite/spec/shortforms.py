@@ -25,6 +25,10 @@ class Unparsable(ValueError):
     """A short form that cannot be read; lenient callers keep the text."""
 
 
+class Hopeless(Unparsable):
+    """What no variable could make right."""
+
+
 def make_long(tree: Map, warn: Warn, lenient: bool = False) -> None:
     """All short forms of the document become long ones, in place. Raises SpecError."""
     services = tree.get("services")
@@ -45,7 +49,7 @@ def _apply(owner: Map, table: dict[str, Callable[[Any], Any]], path: Path, tree:
         try:
             owner[key] = table[key](owner[key])
         except Unparsable as problem:
-            if not lenient:
+            if not lenient or isinstance(problem, Hopeless):
                 at = (*path, key, *problem.args[1:])
                 says = f"{'.'.join(map(str, at))}: {problem.args[0]}"
                 raise SpecError("short-form", says, place=place_of(tree, at)) from None
@@ -165,7 +169,7 @@ def _ulimits(value: Any) -> Any:
     if isinstance(value, Map):
         for name, limit in value.items():
             if not isinstance(limit, int | Map) or isinstance(limit, bool):
-                raise Unparsable("a limit is a whole number or a mapping", name)
+                raise Hopeless("a limit is a whole number or a mapping", name)
     return value
 
 
@@ -323,6 +327,8 @@ def parse_ports(spec: str) -> list[Map]:
     address, published = ":".join(outer[:-1]), outer[-1] if outer else ""
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
+    elif ":" in address:
+        raise ValueError(f"Invalid ip address {address}: it needs brackets here, [{address}]")
     if address and not is_address(address):
         raise ValueError(f"Invalid ip address: {address}")
     if not target:

@@ -1,7 +1,8 @@
 """Plain values -> YAML text, in the block style of Docker Compose, character by character. Pure.
 
 What is written reads back as the same value under YAML 1.1 and 1.2 alike: a string that either would take for something
-else is quoted. Keys stand in the order in which they come: see `in_yaml_order`.
+else is quoted (but for the values `=` and `<<`, which the reference leaves plain). Keys stand in the order in which they come: see
+`in_yaml_order`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from compose_lite.spec.document import Timestamp
 from compose_lite.spec.models.values import go_float
 
-_WORDS = frozenset("true True TRUE false False FALSE null Null NULL ~ << =".split()) | frozenset(
+_WORDS = frozenset("true True TRUE false False FALSE null Null NULL ~".split()) | frozenset(
     "y Y yes Yes YES on On ON n N no No NO off Off OFF .nan .NaN .NAN .inf .Inf .INF +.inf +.Inf +.INF -.inf -.Inf -.INF".split()
 )
 _NUMBER = re.compile(
@@ -78,7 +79,7 @@ def _lines(value: Any) -> list[str]:
     found: list[str] = []
     if isinstance(value, dict):
         for key, item in value.items():
-            found += _entry(f"{_string(str(key), '')}:", item, "  ")
+            found += _entry(f"{_key(str(key))}:", item, "  ")
     else:
         for item in value:
             found += _entry("-", item, "  ")
@@ -107,6 +108,11 @@ def _scalar(value: Any, indent: str) -> str:
     if isinstance(value, dict | list):
         return "{}" if isinstance(value, dict) else "[]"
     return str(value) if isinstance(value, Timestamp) else _string(str(value), indent)
+
+
+def _key(text: str) -> str:
+    """`<<` too is quoted, as it would mean a merge key when it is read back (the reference leaves it plain)."""
+    return f'"{text}"' if text == "<<" else _string(text, "")
 
 
 def _string(text: str, indent: str) -> str:

@@ -73,7 +73,7 @@ def run(
     options = context.load_options(
         services=services,
         interpolate=not no_interpolate,
-        normalize=not no_normalize,
+        normalize=not (no_normalize or context.options.compatibility),  # Docker Compose 2.40 takes the one for the other
         resolve_paths=not no_path_resolution,
         consistency=not no_consistency,
     )
