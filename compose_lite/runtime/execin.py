@@ -48,7 +48,10 @@ def enter(header: Mapping[str, Any], process: dict[str, Any], fds: Mapping[str, 
             nested.give_pipes(stdio, nested.root_of(state["pid"]))
         if group:
             group.join(os.getpid(), born_in_unified=unified >= 0)
-        namespaces.setns(target, _foreign(state["pid"]) | (namespaces.NEWUSER if inside else 0))
+        kinds = _foreign(state["pid"])
+        # With nsdelegate, as systemd mounts the tree, nobody comes into a group out of one that the cgroup namespace does not have (ENOENT)
+        late = kinds & namespaces.NEWCGROUP if unified >= 0 else 0
+        namespaces.setns(target, (kinds & ~late) | (namespaces.NEWUSER if inside else 0))
         if inside:
             namespaces.become_root_inside()
         pid = namespaces.clone3(namespaces.PARENT, unified)
@@ -56,7 +59,7 @@ def enter(header: Mapping[str, Any], process: dict[str, Any], fds: Mapping[str, 
         raise child.StartError(128, f"cannot enter container {header['id']}: {error.strerror}") from error
     if pid == 0:
         sync.close()
-        _become(header, process, state, theirs, stdio)
+        _become(header, process, state, theirs, stdio, (target, late))
     theirs.close()
     started = pidfd.start_time(pid, outer_proc)
     return pid, started, _await_execve(sync)
@@ -70,8 +73,18 @@ def _stdio(header: Mapping[str, Any], fds: Mapping[str, int]) -> list[int]:
     return [os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)] * 3
 
 
-def _become(header: Mapping[str, Any], process: dict[str, Any], state: Mapping[str, Any], sync: _socket.socket, stdio: list[int]) -> None:
+def _become(
+    header: Mapping[str, Any],
+    process: dict[str, Any],
+    state: Mapping[str, Any],
+    sync: _socket.socket,
+    stdio: list[int],
+    late: tuple[int, int],
+) -> None:
+    """late: pidfd of the container, and the namespaces that are still to be joined."""
     try:
+        if late[1]:
+            namespaces.setns(*late)
         os.setsid()
         os.umask(0o022)
         terminal = bool(header["tty"])
