@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compose_lite.engine import creation, devices, ociconfig, runtimes, updating
+from compose_lite.engine import creation, devices, limits, ociconfig, runtimes, updating
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.live import Live, cleaning
 from compose_lite.engine.record import Container
@@ -45,8 +45,7 @@ class Containers(Runs):
         host, warnings = creation.host_config_of(body, self.preparation.cgroup_version, remapped=self.preparation.remap is not None)
         runtimes.check(host)
         disks = devices.disk_numbers(host)
-        if unkept := cgroups.unkept(ociconfig.resources(host, (), host["Privileged"], disks)):
-            warnings.append(f"{', '.join(unkept)} cannot be kept: no cgroup of ours has these controllers (docs/rootless.md)")
+        warnings += limits.warnings(cgroups.unkept(ociconfig.resources(host, (), host["Privileged"], disks)), host)
         self._check_others(host)
         container = Container(
             id,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite import __version__, rootless
-from compose_lite.engine import runtimes
+from compose_lite.engine import limits, runtimes
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import has_label
 from compose_lite.engine.images import summary as image_row
@@ -21,6 +21,7 @@ from compose_lite.engine.record import NEVER, Container
 from compose_lite.engine.volumes import folder_size, visible
 from compose_lite.errors import EngineError
 from compose_lite.image.image import Image
+from compose_lite.linux import cgroups
 from compose_lite.units import human_duration, rfc3339
 
 Document = dict[str, Any]
@@ -297,11 +298,10 @@ def info(containers: Containers, images: int, engine_id: str, listeners: int) ->
         "Driver": "overlay2",
         "DriverStatus": [["Supports d_type", "true"], ["userxattr", str(containers.preparation.rootless).lower()]],
         "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": None, "Log": ["json-file", "none"]},
-        **dict.fromkeys(("MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "CPUSet", "PidsLimit"), True),
+        **limits.facts(cgroups.unkept(limits.EVERYTHING)),
         "IPv4Forwarding": True,
         "Debug": False,
         "NFd": len(os.listdir("/proc/self/fd")),
-        "OomKillDisable": containers.preparation.cgroup_version == 1,
         "NGoroutines": 0,
         "SystemTime": rfc3339(time.time_ns()),
         "LoggingDriver": "json-file",

@@ -48,10 +48,10 @@ TABLE: tuple[tuple[str, str, tuple[str, str], str, Callable[[Any], str]], ...] =
     ("block io weight", "blkio", ("blockIO", "weight"), "blkio.weight", _number),
 )
 _THROTTLE = (
-    ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
-    ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
-    ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device"),
-    ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"),
+    ("throttleReadBpsDevice", "rbps", "blkio.throttle.read_bps_device"),
+    ("throttleWriteBpsDevice", "wbps", "blkio.throttle.write_bps_device"),
+    ("throttleReadIOPSDevice", "riops", "blkio.throttle.read_iops_device"),
+    ("throttleWriteIOPSDevice", "wiops", "blkio.throttle.write_iops_device"),
 )
 # Where the kernel has the BFQ scheduler's file instead.
 OTHER_NAMES = {"blkio.weight": "blkio.bfq.weight", "blkio.weight_device": "blkio.bfq.weight_device"}
@@ -67,10 +67,10 @@ def settings(resources: Mapping[str, Any]) -> Iterator[Setting]:
                 yield words, controller, file, text
     block = resources.get("blockIO") or {}
     for one in block.get("weightDevice") or ():
-        yield "block io weight", "blkio", "blkio.weight_device", f"{one['major']}:{one['minor']} {one['weight']}"
-    for key, file in _THROTTLE:
+        yield "block io weight of a device", "blkio", "blkio.weight_device", f"{one['major']}:{one['minor']} {one['weight']}"
+    for key, word, file in _THROTTLE:
         for one in block.get(key) or ():
-            yield "block io throttle", "blkio", file, f"{one['major']}:{one['minor']} {one['rate']}"
+            yield f"block io throttle {word}", "blkio", file, f"{one['major']}:{one['minor']} {one['rate']}"
     for one in resources.get("hugepageLimits") or ():
         yield "huge page limit", "hugetlb", f"hugetlb.{one['pageSize']}.limit_in_bytes", str(one["limit"])
 

@@ -48,6 +48,13 @@ TABLE: tuple[tuple[str, str, tuple[str, str], str, Callable[[Any], str]], ...] =
     ("pids limit", "pids", ("pids", "limit"), "pids.max", _pids),
     ("block io weight", "io", ("blockIO", "weight"), "io.weight", _io_weight),
 )
+# What version 2 has no file for: they are asked for by version 1's, which are missing, so that they count as what cannot be kept.
+_MISSING: tuple[tuple[str, str, tuple[str, str], str], ...] = (
+    ("memory swappiness", "memory", ("memory", "swappiness"), "memory.swappiness"),
+    ("disabled oom killer", "memory", ("memory", "disableOOMKiller"), "memory.oom_control"),
+    ("cpu realtime period", "cpu", ("cpu", "realtimePeriod"), "cpu.rt_period_us"),
+    ("cpu realtime runtime", "cpu", ("cpu", "realtimeRuntime"), "cpu.rt_runtime_us"),
+)
 _THROTTLE = (
     ("throttleReadBpsDevice", "rbps"),
     ("throttleWriteBpsDevice", "wbps"),
@@ -68,14 +75,18 @@ def settings(resources: Mapping[str, Any]) -> Iterator[Setting]:
         value = (resources.get(section) or {}).get(key)
         if value not in (None, "", 0):
             yield words, controller, file, form(value)
+    for words, controller, (section, key), file in _MISSING:
+        value = (resources.get(section) or {}).get(key)
+        if value or (value == 0 and key == "swappiness"):
+            yield words, controller, file, str(int(value))
     quota, period = cpu.get("quota"), cpu.get("period")
     if quota or period:
         yield "cpu limit", "cpu", "cpu.max", f"{quota if quota and quota > 0 else 'max'} {period or 100_000}"
     for one in block.get("weightDevice") or ():
-        yield "block io weight", "io", "io.weight", f"{one['major']}:{one['minor']} {_io_weight(one['weight']).split()[1]}"
+        yield "block io weight of a device", "io", "io.weight", f"{one['major']}:{one['minor']} {_io_weight(one['weight']).split()[1]}"
     for key, word in _THROTTLE:
         for one in block.get(key) or ():
-            yield "block io throttle", "io", "io.max", f"{one['major']}:{one['minor']} {word}={one['rate']}"
+            yield f"block io throttle {word}", "io", "io.max", f"{one['major']}:{one['minor']} {word}={one['rate']}"
     for one in resources.get("hugepageLimits") or ():
         yield "huge page limit", "hugetlb", f"hugetlb.{one['pageSize']}.max", str(one["limit"])
     for file, value in (resources.get("unified") or {}).items():

@@ -21,6 +21,7 @@ ROOT = "/sys/fs/cgroup"
 _NOT_CONTROLLERS = ("rw", "ro", "xattr", "release_agent", "clone_children", "cpuset_v2_mode", "noprefix", "favordynmods")
 ENGINE, CONTAINERS = "/compose-lite-engine", "/compose-lite"
 OURS = (ENGINE, CONTAINERS)  # what stays of ours when no container is left, until the family ends
+_SCOPE = "compose-lite"  # `compose-lite.scope`, `compose-lite-<hash>.scope`
 _OWN_LEAF = ENGINE[1:]  # the leaf that a delegated engine family sits in; its containers are siblings
 _layout: Layout | None = None
 
@@ -41,6 +42,12 @@ def layout() -> Layout:
         mounts = read_file("/proc/self/mountinfo").decode(errors="surrogateescape")
         _layout = parse_layout(mounts, read_file("/proc/self/cgroup").decode())
     return _layout
+
+
+def is_unified() -> bool:
+    """Whether version 2 is all there is: it is mounted at the top. Remembers nothing, so that this process can still move."""
+    mounts = read_file("/proc/self/mountinfo").decode(errors="surrogateescape")
+    return any(f" {ROOT} " in left and right.startswith("cgroup2 ") for left, _, right in (m.partition(" - ") for m in mounts.splitlines()))
 
 
 def parse_layout(mountinfo: str, own: str) -> Layout:
@@ -74,17 +81,24 @@ def _own_places(own: str) -> dict[str, str]:
 
 
 def _base(point: str, own: str) -> str:
-    """The top where it is ours; else the highest group above our own that was delegated to us.
+    """The scope that systemd has given us (delegation.py); else the top where it is ours; else the highest group above our own that
+    was delegated to us.
 
     Not our own group: who started us sits in it, and a version 2 group with processes hands no controllers down.
     """
-    if _ours(point):
-        return point
     head, leaf = os.path.split(own.rstrip("/"))
     base = point + (head if leaf == _OWN_LEAF else own).rstrip("/")
+    if _is_scope_of_ours(os.path.basename(base)):
+        return base
+    if _ours(point):
+        return point
     while base != point and _ours(base) and not _begins_delegation(base) and _ours(os.path.dirname(base)):
         base = os.path.dirname(base)
     return base
+
+
+def _is_scope_of_ours(name: str) -> bool:
+    return name.startswith(_SCOPE) and name.endswith(".scope") and name[len(_SCOPE) : -len(".scope")][:1] in ("", "-")
 
 
 def _begins_delegation(folder: str) -> bool:
@@ -225,13 +239,45 @@ class Group:
         return not left
 
 
-def unkept(resources: Mapping[str, Any]) -> list[str]:
-    """Words of the limits whose controller gives us no group: not mounted, not ours, not delegated. Asked before a group is made."""
+def unkept(resources: Mapping[str, Any]) -> dict[str, str]:
+    """Asked before a group is made: limits (in the tables' words) that cannot be kept -> the controller that no group of ours has, or
+    "" where it is there and the kernel has no such file."""
     where = layout()
     table = cgroup_v2 if where.version == 2 else cgroup_v1
-    asked = [(words, controller) for words, controller, _, _ in table.settings(resources)]
-    ours = _usable(where) if asked else ()
-    return list(dict.fromkeys(words for words, controller in asked if controller not in ours))
+    wanted = list(table.settings(resources))
+    folders = _samples(where) if wanted else {}
+    found: dict[str, str] = {}
+    for words, controller, file, _ in wanted:
+        if controller not in folders:
+            found.setdefault(words, controller)
+        elif not any(os.path.exists(f"{folders[controller]}/{name}") for name in (file, table.OTHER_NAMES.get(file, file))):
+            found.setdefault(words, "")
+    return found
+
+
+def _samples(where: Layout) -> dict[str, str]:
+    """Controllers that we may use -> the folder above our containers', which has the files that theirs will have."""
+    found: dict[str, str] = {}
+    for controller in sorted(_usable(where)):
+        base = where.unified if where.version == 2 else where.controllers[controller]
+        try:
+            if not os.path.isdir(base + CONTAINERS):
+                _make_folders(base, CONTAINERS, cpuset=controller == "cpuset", enable=where.version == 2)
+        except OSError:
+            continue
+        found[controller] = base + CONTAINERS
+    return found
+
+
+def are_ours() -> bool:
+    """Whether groups can be made at all."""
+    where = layout()
+    return any(_ours(base) for base in _bases(where))
+
+
+def in_scope() -> bool:
+    """Whether what is made lies in the scope that systemd has given us."""
+    return _is_scope_of_ours(os.path.basename(layout().unified))
 
 
 def _usable(where: Layout) -> frozenset[str]:

@@ -9,14 +9,24 @@ from compose_lite.linux import cgroups
 RESOURCES = {"memory": {"limit": 64 << 20}, "cpu": {"quota": 50_000, "period": 100_000}, "pids": {"limit": 50}}
 
 
+FILES = {
+    "memory": "memory.limit_in_bytes memory.memsw.limit_in_bytes memory.swappiness memory.oom_control",
+    "cpu": "cpu.cfs_period_us cpu.cfs_quota_us",
+    "pids": "pids.max",
+    "blkio": "blkio.bfq.weight blkio.throttle.read_bps_device",
+}
+
+
 @pytest.fixture
 def hierarchies(tmp_path, monkeypatch):
     """Folders that stand for mounted hierarchies of version 1: ours unless said otherwise."""
 
     def make(*, ours: bool) -> None:
-        found = {name: str(tmp_path / name) for name in ("memory", "cpu", "pids")}
-        for folder in found.values():
-            os.mkdir(folder)
+        found = {name: str(tmp_path / name) for name in FILES}
+        for name, folder in found.items():
+            os.makedirs(f"{folder}/compose-lite")
+            for file in FILES[name].split():
+                (tmp_path / name / "compose-lite" / file).touch()
         monkeypatch.setattr(cgroups, "_layout", cgroups.Layout(1, found, ""))
         monkeypatch.setattr(cgroups, "_may_make_groups", lambda folder: ours or folder.endswith("pids"))
 
@@ -25,18 +35,58 @@ def hierarchies(tmp_path, monkeypatch):
 
 def test_where_all_groups_are_ours_every_limit_is_kept(hierarchies) -> None:
     hierarchies(ours=True)
-    assert cgroups.unkept(RESOURCES) == []
+    assert cgroups.unkept(RESOURCES) == {}
 
 
 def test_limits_without_a_group_of_ours_are_named_once(hierarchies) -> None:
     hierarchies(ours=False)
-    assert cgroups.unkept(RESOURCES) == ["memory limit", "cpu period", "cpu limit"]
+    assert cgroups.unkept(RESOURCES) == {"memory limit": "memory", "cpu period": "cpu", "cpu limit": "cpu"}
 
 
-def test_version_2_counts_what_is_delegated(tmp_path, monkeypatch) -> None:
-    (tmp_path / "cgroup.controllers").write_text("memory pids\n")
-    monkeypatch.setattr(cgroups, "_layout", cgroups.Layout(2, {}, str(tmp_path)))
-    assert cgroups.unkept(RESOURCES) == ["cpu limit"]
+DISK = {"major": 8, "minor": 0}
+RARE = {
+    "memory": {"limit": 1, "swap": 1, "swappiness": 0, "disableOOMKiller": True},
+    "cpu": {"realtimeRuntime": 1, "realtimePeriod": 1},
+    "blockIO": {"weight": 100, "weightDevice": [{**DISK, "weight": 10}], "throttleReadBpsDevice": [{**DISK, "rate": 1}]},
+}
+
+
+def test_a_limit_without_its_file_is_named(hierarchies) -> None:
+    """BFQ's file counts for the weight; this kernel has none for devices, and no real-time groups."""
+    hierarchies(ours=True)
+    assert cgroups.unkept(RARE) == {"cpu realtime period": "", "cpu realtime runtime": "", "block io weight of a device": ""}
+
+
+@pytest.fixture
+def unified(tmp_path, monkeypatch):
+    """A folder that stands for a version 2 group that is ours."""
+
+    def make(controllers: str, files: str) -> None:
+        (tmp_path / "cgroup.controllers").write_text(f"{controllers}\n")
+        (tmp_path / "compose-lite").mkdir()
+        for file in files.split():
+            (tmp_path / "compose-lite" / file).touch()
+        monkeypatch.setattr(cgroups, "_layout", cgroups.Layout(2, {}, str(tmp_path)))
+
+    return make
+
+
+def test_version_2_counts_what_is_delegated(unified) -> None:
+    unified("memory pids", "memory.max memory.swap.max pids.max")
+    assert cgroups.unkept(RESOURCES) == {"cpu limit": "cpu"}
+
+
+def test_version_2_has_no_file_for_some(unified) -> None:
+    unified("memory cpu io", "memory.max io.max")
+    assert cgroups.unkept(RARE) == {
+        "memory and swap limit": "",
+        "memory swappiness": "",
+        "disabled oom killer": "",
+        "cpu realtime period": "",
+        "cpu realtime runtime": "",
+        "block io weight": "",
+        "block io weight of a device": "",
+    }
 
 
 MOUNTS_V2 = "24 22 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -79,6 +129,10 @@ def test_a_join_is_anticipated_on_version_1_only(hierarchies, tmp_path, monkeypa
         (("/given", "/given/session"), ("/given/session",), "/given/session", "/given/session"),
         (("/u/user@1", "/u/user@1/app", "/u/user@1/app/x"), ("/u/user@1",), "/u/user@1/app/x", "/u/user@1"),
         (("", "/given"), (), "/given", ""),
+        (("", "/s/compose-lite.scope"), (), "/s/compose-lite.scope", "/s/compose-lite.scope"),
+        (("", "/s"), (), "/s/compose-lite-1a2b3c4d.scope/compose-lite-engine", "/s/compose-lite-1a2b3c4d.scope"),
+        (("",), (), "/s/compose-lite.scope/compose-lite/0123", ""),
+        (("",), (), "/s/compose-liter.scope", ""),
     ],
 )
 def test_groups_are_made_where_the_delegation_begins(tmp_path, monkeypatch, ours, marked, own, base) -> None:
@@ -100,3 +154,9 @@ def test_a_group_goes_with_those_below_it(tmp_path) -> None:
     (top / "other/process").unlink()
     assert group.remove_now() and not top.exists()
     assert group.remove_now()
+
+
+@pytest.mark.parametrize(("mounts", "whole"), [(MOUNTS_V2, True), (MOUNTS_HYBRID, False), ("", False)])
+def test_only_version_2_is_unified(monkeypatch, mounts: str, whole: bool) -> None:
+    monkeypatch.setattr(cgroups, "read_file", lambda path: mounts.encode())
+    assert cgroups.is_unified() is whole
