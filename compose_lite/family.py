@@ -55,7 +55,7 @@ def _run(where: Folders, answer: int) -> None:
         from compose_lite.subordinate import remapping
 
         remapping(os.environ, root=os.geteuid() == 0)  # what cannot be is said here, where somebody hears it
-    cgroups.settle_in(cgroups.ENGINE)
+    _settle(where)
     engine_end, zygote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     inner = _fork_zygote(where, zygote_end, (lock, answer, engine_end.fileno()))
     zygote_end.close()
@@ -94,8 +94,24 @@ def _join_family(where: Folders, answer: int) -> None:
             probe.connect(str(where.engine_socket))
             break
         time.sleep(0.05)
-    cgroups.settle_in(cgroups.ENGINE)
+    _settle(where)
     _template(where, answer, None)
+
+
+def _settle(where: Folders) -> None:
+    """Out of the caller's group, into one of ours; what that cannot give is said."""
+    ordinary, problem = os.geteuid() != 0, ""
+    if os.path.isdir("/run/systemd/system"):
+        from compose_lite import delegation
+
+        problem = delegation.enter(where)
+    cgroups.settle_in(cgroups.ENGINE)
+    if problem:
+        print(problem, file=sys.stderr)  # to the engine's log
+    if ordinary:
+        from compose_lite import rootless
+
+        rootless.note_groups(where, problem)
 
 
 def _template(where: Folders, answer: int, alive: int | None) -> None:

@@ -1,7 +1,7 @@
 """What an ordinary user's engine stands on: one user, mount and network namespace, subordinate ids, and a way out.
 
 Asked by family.py when it forks the zygote, and by the engine at its end. What this machine cannot give is written to a note in
-the run folder (`limit-ids`, `limit-uplink`) that the engine tells to whom it concerns (GET /info, Warnings).
+the run folder (`limit-ids`, `limit-uplink`, ...) that the engine tells to whom it concerns (GET /info, Warnings).
 user_namespaces(7), newuidmap(1), subuid(5), pasta(1), slirp4netns(1).
 """
 
@@ -12,12 +12,13 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from compose_lite.disk import Folders
 from compose_lite.errors import Error
 from compose_lite.handoff import READY
-from compose_lite.linux import mount, namespaces
+from compose_lite.linux import cgroups, mount, namespaces
 from compose_lite.linux.netlink import Route
 from compose_lite.subordinate import ranges_of
 
@@ -131,9 +132,25 @@ def _note_limit(where: Folders, topic: str, text: str) -> None:
         note.unlink(missing_ok=True)
 
 
-def limits(where: Folders) -> list[str]:
+def note_groups(where: Folders, problem: str) -> None:
+    """problem: why systemd has given no group. Without lingering, the one it gives ends with the user's last login."""
+    _note_limit(where, "groups", f"limits of containers cannot be kept: {problem}" if problem and not cgroups.are_ours() else "")
+    ends = not problem and cgroups.in_scope() and not _lingers(os.geteuid())
+    _note_limit(where, "login", "containers end with your last login; `loginctl enable-linger` lets them stay" if ends else "")
+
+
+def _lingers(uid: int) -> bool:
+    """Whether logind keeps the user's systemd without a login (loginctl(1), enable-linger)."""
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        return Path("/var/lib/systemd/linger", pwd.getpwuid(uid).pw_name).exists()
+    return False
+
+
+def limits(where: Folders, topics: Sequence[str] = ("*",)) -> list[str]:
     """What this machine cannot give to an ordinary user's containers, as sentences' cores; none for root."""
-    return [note.read_text() for note in sorted(where.run.glob("limit-*"))]
+    return [note.read_text() for topic in topics for note in sorted(where.run.glob(f"limit-{topic}"))]
 
 
 def note_namespaces(where: Folders, pid: int) -> None:

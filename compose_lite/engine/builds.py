@@ -51,8 +51,9 @@ class Builds:
         async for event in self._events(document):
             if "failed" in event:
                 failed = event["failed"]
-                if failed.get("exit") and not failed.get("remedy") and (limits := rootless.limits(self._containers.folders)):
-                    failed["remedy"] = f"Perhaps for this: {'; '.join(limits)}."
+                lacks = rootless.limits(self._containers.folders, ("ids", "uplink"))
+                if failed.get("exit") and not failed.get("remedy") and lacks:
+                    failed["remedy"] = f"Perhaps for this: {'; '.join(lacks)}."
                 detail = {"code": failed.get("exit", 0), "message": failed["says"]}
                 await request.send_json({"failed": failed, "errorDetail": detail, "error": failed["says"]})
             elif "built" in event:
