@@ -48,6 +48,7 @@ class Container:
     finished: int = 0
     restart_count: int = 0
     stopped_by_hand: bool = False
+    stopped_with_machine: bool = False  # in order, as systemd went down: its policy decides when an engine comes again
     started_once: bool = False
     health: Document | None = None
     endpoints: MutableMapping[str, Document] = field(default_factory=dict)
@@ -119,6 +120,7 @@ _FACTS = (
     "finished",
     "restart_count",
     "stopped_by_hand",
+    "stopped_with_machine",
     "started_once",
     "health",
     "endpoints",

@@ -1,4 +1,5 @@
-"""After a crash or a restart of the engine: what became of its containers, what is left over, who is to be started again.
+"""After a crash or a restart of the engine: what became of its containers, what is left over, who is to be started again. And before
+the machine goes down: all are stopped.
 
 It must never guess a status: one that nobody knows is recorded as 255 with an error that says so.
 """
@@ -35,7 +36,7 @@ async def recover(containers: Containers) -> None:
             container.move(Event.LOST)
             containers.save(container)
         if not (container.running or container.state is State.RESTARTING):
-            if _starts_with_machine(container):
+            if _starts_with_machine(container, pidfd.boot_id()):
                 again.append(container)
             continue
         async with containers.live(container.id).lock:  # an end that is heard meanwhile comes after
@@ -56,10 +57,25 @@ async def recover(containers: Containers) -> None:
             await containers.start(container)
 
 
-def _starts_with_machine(container: Container) -> bool:
-    """`always` holds over a stop by hand once the machine has been restarted (Docker: its daemon)."""
-    ended_before = container.state is State.EXITED and container.boot != pidfd.boot_id()
-    return ended_before and container.stopped_by_hand and restart.starts_with_engine(container.host_config["RestartPolicy"], False, True)
+async def go_down(containers: Containers) -> None:
+    """All that run are stopped in order, at once; their policies start them with the next engine."""
+
+    async def one(container: Container) -> None:
+        with cleaning(container, "stop with the machine"):
+            await containers.stop(container, with_machine=True)
+
+    await asyncio.gather(*(one(c) for c in containers.all.values() if c.running or c.state is State.RESTARTING))
+
+
+def _starts_with_machine(container: Container, boot: str) -> bool:
+    """One that the shutdown stopped comes again by its policy. `always` holds over a stop by hand too, once the machine has been
+    restarted (Docker: its daemon)."""
+    if container.state is not State.EXITED:
+        return False
+    policy = container.host_config["RestartPolicy"]
+    if container.stopped_with_machine:
+        return restart.starts_again(policy, container.exit_code, container.restart_count, stopped_by_hand=False)
+    return container.boot != boot and container.stopped_by_hand and restart.starts_with_engine(policy, False, True)
 
 
 async def _go_on_with(containers: Containers, container: Container, found: Adopted) -> None:

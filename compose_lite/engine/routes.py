@@ -130,6 +130,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/compose-lite/v1/containers/{id}/configuration", containers.configuration),
     ("GET", "/compose-lite/v1/containers/{id}/facts", containers.facts),
     ("POST", "/compose-lite/v1/containers/{id}/log", containers.note),
+    ("POST", "/compose-lite/v1/shutdown", system.shut_down),
     ("POST", "/compose-lite/v1/ports/reserve", networks.reserve_ports),
     ("POST", "/compose-lite/v1/ports/release", networks.release_ports),
 )

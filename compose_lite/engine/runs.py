@@ -163,6 +163,7 @@ class Runs(ABC):
         container.started, container.exit_code, container.error, container.oom_killed = time.time_ns(), 0, "", False
         live.probed, live.signals_before = None, container.signals
         container.started_once, container.boot, container.signals = True, pidfd.boot_id(), []
+        container.stopped_with_machine = False
         check = health.check_of(container.config)
         container.health = health.fresh() if check else None
         live.ended.clear()
@@ -294,7 +295,8 @@ class Runs(ABC):
             live.health = None
         ran_for = max(0.0, (notice.at_ns - container.started) / 1e9)
         policy = container.host_config["RestartPolicy"]
-        again = restart.starts_again(policy, notice.status, container.restart_count, container.stopped_by_hand)
+        stays = container.stopped_by_hand or container.stopped_with_machine
+        again = restart.starts_again(policy, notice.status, container.restart_count, stays)
         container.exit_code, container.oom_killed, container.finished = notice.status, notice.oom_killed, notice.at_ns
         container.error = "" if notice.seen else STATUS_UNKNOWN
         container.pid = container.start_time = 0
@@ -370,10 +372,11 @@ class Runs(ABC):
 
     # stop, kill, restart
 
-    async def stop(self, container: Container, seconds: int | None = None, wish: str = "") -> bool:
-        """False when it did not run."""
+    async def stop(self, container: Container, seconds: int | None = None, wish: str = "", *, with_machine: bool = False) -> bool:
+        """False when it did not run. with_machine: nobody wants it stopped, systemd goes down."""
         live = self.live(container.id)
         async with live.lock:
+            container.stopped_with_machine = with_machine and _is_work(container, Event.STOP)
             return await self._stop(container, live, seconds, wish)
 
     async def _stop(self, container: Container, live: Live, seconds: int | None, wish: str) -> bool:
@@ -386,7 +389,7 @@ class Runs(ABC):
         number = creation.signal_number(wish or container.config.get("StopSignal") or defaults.STOP_SIGNAL)
         stop_timeout = container.config.get("StopTimeout")
         grace = seconds if seconds is not None else stop_timeout if stop_timeout is not None else defaults.STOP_TIMEOUT
-        container.stopped_by_hand = True
+        container.stopped_by_hand = not container.stopped_with_machine
         self._signal(container, number, "stop")
         if container.state is State.PAUSED:
             await self._thaw(container)
@@ -400,7 +403,7 @@ class Runs(ABC):
     async def _stop_waiting(self, container: Container, live: Live, event: Event) -> None:
         """Its next automatic start is called off."""
         self._call_off(live)
-        container.stopped_by_hand = True
+        container.stopped_by_hand = not container.stopped_with_machine
         container.move(event)
         await self._settled(live)
         with cleaning(container, "network"):

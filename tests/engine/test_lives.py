@@ -26,7 +26,7 @@ from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import Bus
 from compose_lite.engine.execs import Execs
 from compose_lite.engine.lifecycle import NEXT, Event, State
-from compose_lite.engine.recover import recover
+from compose_lite.engine.recover import go_down, recover
 from compose_lite.engine.store import Store
 from compose_lite.errors import EngineError
 from tests.engine.kernel import Clock, Kernel
@@ -284,6 +284,32 @@ class Lives(RuleBasedStateMachine):
             elif model.state is State.RESTARTING:
                 self._ended_unseen(model, model.status, False)
         self.boot()
+        self.run(self.passes(LONG))
+
+    @rule()
+    def machine_goes_down(self) -> None:
+        """In order: all are stopped, and the next engine starts whom its policy wants."""
+
+        async def act() -> None:
+            await go_down(self.engine)
+            await self.settle()
+            self.kernel.heard = None
+
+        was = [(model, model.state) for model in self.models if model.state in (State.RUNNING, State.PAUSED, State.RESTARTING)]
+        self.run(act())
+        self.store.close()
+        for model in self.models:
+            model.waits.clear()
+        for model, state in was:
+            if state is not State.RESTARTING:
+                model.status = 137 if model.id in self.kernel.stubborn else 143
+            model.state = State.EXITED
+            self.removed_by_itself(model)
+        self.boot()
+        for model, _ in was:
+            if restart.starts_again({"Name": model.policy}, model.status, 0, stopped_by_hand=False):
+                model.by_hand = False
+                self.started(model)
         self.run(self.passes(LONG))
 
     def _ended_unseen(self, model: Model, status: int, unknown: bool) -> None:

@@ -50,6 +50,7 @@ def recovered(
     policy: str = "no",
     boot: str = "",
     by_hand: bool = False,
+    with_machine: bool = False,
 ) -> tuple[Any, StandIn, list[str]]:
     """The container after the recovery, what the stand-in was asked for, and what was started."""
     folders = Folders(tmp_path / "run", tmp_path / "data")
@@ -57,7 +58,7 @@ def recovered(
     folders.data.mkdir()
     before = container({"RestartPolicy": {"Name": policy}})
     before.state, before.pid, before.exit_code, before.boot = was, 99, 3, boot or pidfd.boot_id()
-    before.stopped_by_hand = by_hand
+    before.stopped_by_hand, before.stopped_with_machine = by_hand, with_machine
     stand_in, started = StandIn(found), list[str]()
 
     async def scenario() -> Any:
@@ -144,6 +145,14 @@ def test_the_machine_was_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was: State, policy: str, by_hand: bool, boot: str, starts: bool
 ) -> None:
     _, _, started = recovered(tmp_path, monkeypatch, was, None, policy, boot, by_hand)
+    assert bool(started) == starts
+
+
+@pytest.mark.parametrize(("policy", "starts"), [("always", True), ("unless-stopped", True), ("on-failure", True), ("no", False)])
+@pytest.mark.parametrize("boot", ["", "another"])
+def test_the_shutdown_had_stopped_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, starts: bool, boot: str) -> None:
+    """Of the machine, or of the user's systemd in the same boot; it had ended with 3."""
+    _, _, started = recovered(tmp_path, monkeypatch, State.EXITED, None, policy, boot, with_machine=True)
     assert bool(started) == starts
 
 

@@ -91,8 +91,10 @@ async def own_engine(context: Context) -> DockerEngine:
     return await context.engine()
 
 
-async def stop(context: Context, containers: bool, timeout: int | None) -> int:
+async def stop(context: Context, containers: bool, timeout: int | None, with_machine: bool = False) -> int:
     """The family ends as soon as the engine does; its zygote stays with containers that run."""
+    if with_machine:
+        return await _go_down(context)
     path = context.folders.engine_socket
     pid = listening_pid(path)
     if not pid:
@@ -106,14 +108,31 @@ async def stop(context: Context, containers: bool, timeout: int | None) -> int:
             for container in running:
                 group.start_soon(_stop_container, engine, container["Id"], timeout)
     await engine.aclose()
+    await _end(context, pid)
+    if running and not containers:
+        context.print(f"The engine has ended; {len(running)} containers go on running. The next command looks after them again.")
+    return 0
+
+
+async def _end(context: Context, pid: int) -> None:
+    path = context.folders.engine_socket
     os.kill(pid, signal.SIGTERM)
     with anyio.move_on_after(_END_SECONDS):
         while listening_pid(path) == pid:
             await anyio.sleep(0.02)
     if listening_pid(path) == pid:
         raise ApiError(f"the engine (process {pid}) does not end", code="engine-stop", remedy=f"See {context.folders.data}/engine.log.")
-    if running and not containers:
-        context.print(f"The engine has ended; {len(running)} containers go on running. The next command looks after them again.")
+
+
+async def _go_down(context: Context) -> int:
+    """What the unit does at its end. A unit that only is stopped or restarted leaves everything as it is."""
+    left = context.folders.run / "c"
+    if not unitfile.is_going_down(os.geteuid()) or not (left.is_dir() and any(left.iterdir())):
+        return 0
+    engine = await own_engine(context)
+    await engine.extension("POST", "shutdown")
+    await engine.aclose()
+    await _end(context, listening_pid(context.folders.engine_socket))
     return 0
 
 
@@ -153,6 +172,7 @@ SUBCOMMANDS = {
             (
                 flag("--containers", help="Stop all running containers first"),
                 option("-t", "--timeout", type=int, help="Seconds of grace for the containers"),
+                flag("--with-machine", help="Only if systemd is going down: stop containers first, which start with the next engine again"),
             ),
         ),
         stop,

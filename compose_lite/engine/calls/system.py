@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from compose_lite.engine import documents
+from compose_lite.engine import documents, recover
 from compose_lite.engine import events as event_rules
 from compose_lite.engine.calls.rooms import Rooms
 from compose_lite.engine.server import Reply, Request
@@ -31,6 +31,11 @@ async def version(rooms: Rooms, request: Request) -> Document:
 async def info(rooms: Rooms, request: Request) -> Document:
     count = len(await asyncio.to_thread(rooms.containers.images.all))
     return documents.info(rooms.containers, count, rooms.engine_id, rooms.bus.listeners)
+
+
+async def shut_down(rooms: Rooms, request: Request) -> None:
+    """POST /compose-lite/v1/shutdown"""
+    await recover.go_down(rooms.containers)
 
 
 async def auth(rooms: Rooms, request: Request) -> Document:
