@@ -1,9 +1,11 @@
 """Runs a command of this project in a machine of its own with cgroup v2 only: a qemu guest with Debian's cloud kernel.
 
-    python tests/vm/guest.py [--cache FOLDER] [--memory MB] [--share FOLDER ...] -- COMMAND ...
+    python tests/vm/guest.py [--systemd] [--boots N] [--cache FOLDER] [--memory MB] [--share FOLDER ...] -- COMMAND ...
 
 The command sees the project at /src, shared folders at /share/<name>, `compose-lite` on PATH and pytest; its output is ours, its
-exit status too. Needs root, Debian's qemu-system-x86, debootstrap, busybox-static and e2fsprogs, and apt for the kernel package.
+exit status too. PID 1 is a shell script, or systemd with logind and D-Bus (--systemd); then the machine can be booted several times
+(--boots): the command runs in each with its number in GUEST_BOOT, and between two the machine goes down in order. Needs root, Debian's
+qemu-system-x86, debootstrap, busybox-static and e2fsprogs, and apt for the kernel package.
 KVM is used where it works; without it expect a tenth of the speed. It must never touch the machine beyond its cache folder.
 """
 
@@ -24,7 +26,11 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
 ALIVE, KVM_SECONDS = "GUEST-ALIVE", 20.0
-PACKAGES = "python3,busybox-static,kmod,iproute2,procps,perl-base,uidmap,passt,crun,runc"
+PACKAGES = (
+    "python3,busybox-static,kmod,iproute2,procps,perl-base,uidmap,passt,crun,runc,"
+    "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd"
+)
+MODULES = "overlay bridge veth nf_tables nft_ct nft_masq nft_chain_nat nft_redir br_netfilter tun fuse loop"
 # In this order: what the first file system stands on. The rest of the modules is loaded from the disk, by name.
 FIRST_MODULES = (
     *("virtio/virtio_ring", "virtio/virtio", "virtio/virtio_pci_legacy_dev", "virtio/virtio_pci_modern_dev", "virtio/virtio_pci"),
@@ -35,21 +41,47 @@ INITRAMFS_INIT = """#!/bin/busybox sh
 for module in MODULES; do /bin/busybox insmod /$module; done
 while ! [ -b /dev/vda ]; do /bin/busybox sleep 0.02; done
 /bin/busybox mount -t ext4 -o noatime,nobarrier /dev/vda /new
-exec /bin/busybox switch_root /new /sbin/guest
+exec /bin/busybox switch_root /new FIRST
 """
-GUEST_INIT = """#!/bin/sh
+GUEST_INIT = f"""#!/bin/sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev 2>/dev/null
 mkdir -p /dev/pts /dev/shm; mount -t devpts devpts /dev/pts; mount -t tmpfs -o mode=1777 shm /dev/shm
-mount -t tmpfs -o mode=755 run /run; mount -t tmpfs -o mode=1777 tmp /tmp; mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs -o mode=755 run /run; mount -t tmpfs -o mode=1777 tmp /tmp; mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
 ln -sf /proc/self/fd /dev/fd
 depmod -a
-for m in overlay bridge veth nf_tables nft_ct nft_masq nft_chain_nat nft_redir br_netfilter tun fuse loop; do modprobe $m; done
+for m in {MODULES}; do modprobe $m; done
 hostname guest; ip link set lo up
-echo GUEST-ALIVE
+echo {ALIVE}
 cd /src && COMMAND < /dev/null; echo "EXIT=$?"
 sync; mount -o remount,ro /; echo o > /proc/sysrq-trigger; sleep 60
 """
+SYSTEMD_INIT = f"""#!/bin/sh
+export HOME=/root LANG=C.UTF-8 GUEST_BOOT=$(($(cat /var/lib/guest-boot 2>/dev/null || echo 0) + 1))
+echo $GUEST_BOOT >/var/lib/guest-boot
+[ $GUEST_BOOT -gt 1 ] || depmod -a
+for m in {MODULES}; do modprobe $m; done
+chmod 666 /dev/net/tun # as where udev rules it
+echo {ALIVE}
+cd /src && COMMAND < /dev/null; echo "EXIT=$?"
+systemctl --no-block poweroff
+"""
+# The command's service: no getty beside it on the console, and nothing of its own groups that the engine could make use of.
+SYSTEMD_UNIT = """[Unit]
+Wants=systemd-logind.service dbus.service
+After=systemd-logind.service dbus.service systemd-user-sessions.service
+[Service]
+Type=oneshot
+ExecStart=/sbin/guest
+StandardInput=null
+StandardOutput=tty
+StandardError=inherit
+TTYPath=/dev/ttyS0
+KillMode=process
+[Install]
+WantedBy=multi-user.target
+"""
+UNWANTED = ("serial-getty@ttyS0.service", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer")
 
 
 def main() -> int:
@@ -59,6 +91,8 @@ def main() -> int:
     parser.add_argument("--share", type=Path, action="append", default=[])
     parser.add_argument("--timeout", type=int, default=3000)
     parser.add_argument("--no-kvm", action="store_true", help="do not try it: where /dev/kvm opens and no guest runs, 20 s are won")
+    parser.add_argument("--systemd", action="store_true", help="systemd is PID 1")
+    parser.add_argument("--boots", type=int, default=1, help="how often the machine is started on the same disk (with --systemd)")
     parser.add_argument("command", nargs="+")
     wish = parser.parse_args()
     missing = [tool for tool in ("qemu-system-x86_64", "debootstrap", "busybox", "mke2fs", "cpio") if not shutil.which(tool)]
@@ -68,9 +102,15 @@ def main() -> int:
     wish.cache.mkdir(parents=True, exist_ok=True)
     kernel, modules = kernel_of(wish.cache)
     with tempfile.TemporaryDirectory(dir=wish.cache) as scratch:
-        initramfs = make_initramfs(Path(scratch), modules)
-        disk = make_disk(Path(scratch), base_of(wish.cache), modules, wish.share, wish.command)
-        return boot(kernel, initramfs, disk, wish.memory, wish.timeout, kvm=not wish.no_kvm)
+        initramfs = make_initramfs(Path(scratch), modules, "/lib/systemd/systemd" if wish.systemd else "/sbin/guest")
+        disk = make_disk(Path(scratch), base_of(wish.cache), modules, wish.share, wish.command, systemd=wish.systemd)
+        for number in range(1, wish.boots + 1):
+            status = boot(kernel, initramfs, disk, wish.memory, wish.timeout, kvm=not wish.no_kvm)
+            if status:
+                return status
+            if number < wish.boots:
+                print(f"boot {number + 1} of {wish.boots}", flush=True)
+        return 0
 
 
 def kernel_of(cache: Path) -> tuple[Path, Path]:
@@ -106,7 +146,8 @@ def base_of(cache: Path) -> Path:
     return base
 
 
-def make_initramfs(scratch: Path, modules: Path) -> Path:
+def make_initramfs(scratch: Path, modules: Path, first: str) -> Path:
+    """first: the program that is PID 1 once the disk is mounted."""
     tree = scratch / "initramfs"
     for name in ("bin", "dev", "new", "proc"):
         (tree / name).mkdir(parents=True)
@@ -120,7 +161,7 @@ def make_initramfs(scratch: Path, modules: Path) -> Path:
             shutil.copy(path, tree)
             loaded.append(path.name)
     init = tree / "init"
-    init.write_text(INITRAMFS_INIT.replace("MODULES", " ".join(loaded)))
+    init.write_text(INITRAMFS_INIT.replace("MODULES", " ".join(loaded)).replace("FIRST", first))
     init.chmod(0o755)
     made = scratch / "initramfs.cpio"
     names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
@@ -129,7 +170,7 @@ def make_initramfs(scratch: Path, modules: Path) -> Path:
     return made
 
 
-def make_disk(scratch: Path, base: Path, modules: Path, shared: list[Path], command: list[str]) -> Path:
+def make_disk(scratch: Path, base: Path, modules: Path, shared: list[Path], command: list[str], *, systemd: bool) -> Path:
     """An ext4 image of the base, the project, its Python packages and what is shared."""
     tree = scratch / "tree"
     subprocess.run(["cp", "-a", "--reflink=auto", str(base), str(tree)], check=True)
@@ -141,17 +182,34 @@ def make_disk(scratch: Path, base: Path, modules: Path, shared: list[Path], comm
         shutil.copytree(folder, tree / "share" / folder.name, ignore=ignore, symlinks=True)
     packages_into(tree)
     shim = tree / "usr/local/bin/compose-lite"
-    shim.write_text('#!/bin/sh\nPYTHONPATH=/src:/packages exec python3 -m compose_lite "$@"\n')
+    shim.write_text('#!/bin/sh\nexec python3 -m compose_lite "$@"\n')
     shim.chmod(0o755)
+    (tree / "usr/local/lib/python3.11/dist-packages").mkdir(parents=True, exist_ok=True)
+    (tree / "usr/local/lib/python3.11/dist-packages/guest.pth").write_text("/src\n/packages\n")  # as if pip had installed it
     init = tree / "sbin/guest"
-    init.write_text(GUEST_INIT.replace("COMMAND", "env PYTHONPATH=/src:/packages " + shlex.join(command)))
+    init.write_text((SYSTEMD_INIT if systemd else GUEST_INIT).replace("COMMAND", shlex.join(command)))
     init.chmod(0o755)
+    if systemd:
+        configure_systemd(tree)
     disk = scratch / "disk.ext4"
     with disk.open("wb") as file:
         file.truncate(6 << 30)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(disk)], check=True)
     shutil.rmtree(tree)
     return disk
+
+
+def configure_systemd(tree: Path) -> None:
+    """The command as a service; what only takes time in a machine that lives for minutes is masked."""
+    units = tree / "etc/systemd/system"
+    (units / "guest.service").write_text(SYSTEMD_UNIT)
+    (units / "multi-user.target.wants").mkdir(exist_ok=True)
+    (units / "multi-user.target.wants/guest.service").symlink_to("/etc/systemd/system/guest.service")
+    for name in UNWANTED:
+        (units / name).unlink(missing_ok=True)
+        (units / name).symlink_to("/dev/null")
+    (tree / "etc/hostname").write_text("guest\n")
+    (tree / "etc/machine-id").write_text(f"{hashlib.sha256(b'guest').hexdigest()[:32]}\n")  # else every boot is a first one
 
 
 def packages_into(tree: Path) -> None:

@@ -1,10 +1,11 @@
 """The runtime suite, whole, on cgroup v2: in a guest of its own (guest.py), by root and by an ordinary user; and tests/runtime there.
 
-    CONFORMANCE_DIR=... python tests/vm/suite.py [--part root|user|runtime ...] [--timeout SECONDS] [--only WORDS] [--anew]
+    CONFORMANCE_DIR=... python tests/vm/suite.py [--part root|user|runtime|systemd ...] [--timeout SECONDS] [--only WORDS] [--anew]
 
 Each part is one boot. What has been seen is kept (--record, a line of JSON a case), so that a run that was cut off, or ends by its
 timeout, goes on where it was; --anew begins again. Exit status 0: every case passed, or is in `exceptions` with its reason.
-Needs what guest.py needs. Without KVM (emulated) a part takes an hour or two; with it minutes.
+Needs what guest.py needs. Without KVM (emulated) a part takes an hour or two; with it minutes. Of the part `user`, emulated, only the
+cases in `subset` run, unless --whole.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("root", "user", "runtime")
+PARTS = ("root", "user", "runtime", "systemd")
 Outcomes = dict[str, dict[str, Any]]  # case -> its RESULT line
 
 
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--only", help="as pytest's -k")
     parser.add_argument("--anew", action="store_true")
     parser.add_argument("--no-kvm", action="store_true")
+    parser.add_argument("--whole", action="store_true", help="the part user whole, emulated too")
     wish = parser.parse_args()
     if not os.environ.get("CONFORMANCE_DIR"):
         parser.error("CONFORMANCE_DIR is not set: the folder of the black-box suites")
@@ -62,19 +64,30 @@ def exceptions(text: str, part: str = "") -> dict[str, str]:
     return {case.removeprefix(begins): reason for case, _, reason in lines if case.startswith(begins)}
 
 
+def subset(text: str) -> list[str]:
+    """Files and cases, one a line."""
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
 def _go_on(part: str, record: Path, suites: Path, images: Path, wish: argparse.Namespace) -> None:
     known = seen(record.read_text() if record.exists() else "")
-    done = [case for case, one in known.items() if one["outcome"] in ("passed", "skipped")]
+    # of several boots each goes on from the one before: there all is done anew
+    done = [case for case, one in known.items() if one["outcome"] in ("passed", "skipped") and part != "systemd"]
     guest = [sys.executable, str(HERE / "guest.py"), "--timeout", str(wish.timeout), "--share", str(suites), "--share", str(images)]
     if wish.no_kvm:
         guest.append("--no-kvm")
+    if part in ("user", "systemd"):
+        guest.append("--systemd")
+    if part == "systemd":
+        guest += ["--boots", "2"]
     inside = ["sh", "tests/vm/inside.sh", part, f"/share/{suites.name}", f"/share/{images.name}"]
     for case in done:
         inside += ["--deselect", case]
     if wish.only:
         inside += ["-k", wish.only]
-    if part != "runtime":
-        inside.append("runtime")
+    if part in ("root", "user"):
+        emulated = wish.no_kvm or not os.access("/dev/kvm", os.R_OK | os.W_OK)
+        inside += subset((HERE / "subset").read_text()) if part == "user" and emulated and not wish.whole else ["runtime"]
     machine = subprocess.Popen([*guest, "--", *inside], stdout=subprocess.PIPE, text=True)
     assert machine.stdout
     with record.open("a") as kept:
