@@ -38,7 +38,7 @@ def enter(where: Folders) -> str:
     uid = os.geteuid()
     name = scope_name(where, dict(os.environ), uid)
     problem = "the user's systemd does not run (log in by a session of PAM's, or `loginctl enable-linger`)"
-    for path, peer in _sockets(uid, os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"):
+    for path, peer in _sockets(uid, os.environ.get("XDG_RUNTIME_DIR", "")):
         try:
             with dbus.Connection(path, peer=peer, seconds=_SECONDS) as systemd:
                 _enter(systemd, name, os.getpid(), peer=peer)
@@ -54,7 +54,8 @@ def _sockets(uid: int, runtime: str) -> list[tuple[str, bool]]:
     """(path, whether it is systemd itself that listens): the bus, else systemd's own socket, which is there without a bus too."""
     if uid == 0:
         return [("/run/dbus/system_bus_socket", False), ("/run/systemd/private", True)]
-    return [(f"{runtime}/bus", False), (f"{runtime}/systemd/private", True)]
+    folders = dict.fromkeys([*([runtime] if runtime else []), f"/run/user/{uid}"])  # su(1) may leave another user's in the environment
+    return [socket for folder in folders for socket in ((f"{folder}/bus", False), (f"{folder}/systemd/private", True))]
 
 
 def _enter(systemd: dbus.Connection, name: str, pid: int, *, peer: bool) -> None:

@@ -89,6 +89,13 @@ def test_without_systemd_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_user_without_systemd_hears_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delegation.os.path, "isdir", lambda path: True)
     monkeypatch.setattr(delegation.cgroups, "is_unified", lambda: True)
-    monkeypatch.setattr(delegation.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(delegation.os, "geteuid", lambda: 4_000_000_000)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert "the user's systemd does not run" in delegation.enter(Folders(tmp_path, tmp_path))
+
+
+def test_whom_to_ask() -> None:
+    assert delegation._sockets(0, "/run/user/0") == [("/run/dbus/system_bus_socket", False), ("/run/systemd/private", True)]
+    own = [("/run/user/1000/bus", False), ("/run/user/1000/systemd/private", True)]
+    assert delegation._sockets(1000, "/run/user/1000") == delegation._sockets(1000, "") == own
+    assert delegation._sockets(1000, "/x") == [("/x/bus", False), ("/x/systemd/private", True), *own]
