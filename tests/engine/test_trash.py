@@ -12,8 +12,9 @@ def test_discarded_folders_go_together_later(tmp_path: Path) -> None:
     emptied = []
 
     def empty() -> None:
-        emptied.append(len(list((tmp_path / "trash").iterdir())))
+        count = len(list((tmp_path / "trash").iterdir()))
         shutil.rmtree(tmp_path / "trash")
+        emptied.append(count)  # in a thread: only now the next may be discarded
 
     async def run() -> None:
         trash = Trash(tmp_path / "trash", empty)
