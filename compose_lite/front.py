@@ -200,8 +200,8 @@ def serve_through(connection: "socket.socket", argv: "Sequence[str]") -> "int | 
         else:
             if not worker:
                 return None
-            if told:  # it was told to end, and did
-                return 128 + told
+            if told:  # it was told to end, and did; Docker Compose answers SIGTERM as it does Ctrl-C
+                return 130 if told == signal.SIGTERM else 128 + told
             posix.write(2, b"compose-lite: the worker of this command was killed\n")
             return 137
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.streams import detach_keys, talk
 from compose_lite.errors import ApiError, Error, UsageError
 
+INTERRUPTED = 130  # a shell's status of what Ctrl-C has ended
 PROXIED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -120,29 +122,45 @@ async def attached(
     return result["code"]
 
 
-async def joined(engine: DockerEngine, id: str, *, stdin: bool, proxied: bool, keys: bytes) -> int:
-    """This terminal at a running container until it ends; its exit status, 0 when left by the detach keys."""
+async def joined(engine: DockerEngine, id: str, *, stdin: bool, proxied: bool, keys: bytes, told: bool = False) -> int:
+    """This terminal at a running container until it ends; its exit status, 0 when left by the detach keys.
+
+    told: INTERRUPTED instead, when INT or TERM was passed on.
+    """
     document = await engine.container(id)
     terminal, stdin = bool(document["Config"].get("Tty")), stdin and bool(document["Config"].get("OpenStdin"))
-    result = {"code": 0}
+    result, passed = {"code": 0}, set[int]()
     async with await engine.attach(id, stdin=stdin, tty=terminal) as stream, anyio.create_task_group() as group:
 
         async def wait() -> None:
             result["code"] = int((await engine.wait(id))["StatusCode"])
 
         if proxied and not terminal:
-            group.start_soon(_proxy_signals, engine, id)
+            group.start_soon(_proxy_signals, engine, id, passed)
         async with anyio.create_task_group() as inner:
             inner.start_soon(wait)
             if await talk(stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns), keys=keys):
                 inner.cancel_scope.cancel()
         group.cancel_scope.cancel()
-    return result["code"]
+    return INTERRUPTED if told and passed & {signal.SIGINT, signal.SIGTERM} else result["code"]
 
 
-async def _proxy_signals(engine: DockerEngine, id: str) -> None:
+async def passed_on(engine: DockerEngine, id: str, *, all: bool = False) -> None:
+    """Returns when INT or TERM has come and the container has been given it; all: never, each is given to it."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            with suppress(ApiError):
+                await engine.kill(id, signal=str(int(number)))
+            if not all:
+                return
+
+
+async def _proxy_signals(engine: DockerEngine, id: str, passed: set[int] | None = None) -> None:
+    """passed: gets those that have come."""
     with anyio.open_signal_receiver(*PROXIED) as signals:
         async for number in signals:
+            if passed is not None:
+                passed.add(number)
             try:
                 await engine.kill(id, signal=str(int(number)))
             except ApiError:

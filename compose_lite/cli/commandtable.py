@@ -170,6 +170,10 @@ def split(argv: Sequence[str], program: str = NAME) -> tuple[dict[str, Any], set
     return (*ROOT.read_given(words, program), rest)
 
 
+_APART = {("plain", "always"): "forced", ("tty", "never"): "disabled"}
+"""Values of --progress and --ansi that contradict each other, and how the reference calls the latter."""
+
+
 def globals_from(values: dict[str, Any], given: set[str], environ: dict[str, str]) -> Globals:
     """given: names of the options that the command line has; the environment speaks for the others."""
     progress = values["progress"] or environ.get("COMPOSE_PROGRESS") or "auto"
@@ -178,6 +182,8 @@ def globals_from(values: dict[str, Any], given: set[str], environ: dict[str, str
     ansi = values["ansi"] if "ansi" in given else environ.get("COMPOSE_ANSI") or values["ansi"]
     if ansi not in ("auto", "never", "always"):
         raise UsageError("ansi", f'unknown --ansi value "{ansi}"', remedy="Say never, always or auto.")
+    if (progress, ansi) in _APART:
+        raise UsageError("progress", f"can't use --progress {progress} while ANSI support is {_APART[progress, ansi]}")
     kept = {k: v for k, v in values.items() if k in Globals.__dataclass_fields__ and k not in ("progress", "ansi")}
     kept["engine"] = kept["engine"] or ""
     limit = environ.get("COMPOSE_PARALLEL_LIMIT")

@@ -1,6 +1,7 @@
 """Attached `up`: the output of what it starts, until all of it has ended, one container's end ends it, or Ctrl-C.
 
-The first Ctrl-C stops in order, a second one kills. What is started meanwhile by others is shown too.
+The first Ctrl-C stops in order; a second one kills, as that was said (Docker Compose says it too, but goes on waiting). What is started
+meanwhile by others is shown too.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Foreground:
         async with anyio.create_task_group() as group:
             self.view.group = group
             group.start_soon(self._interrupts)
+            group.start_soon(self.view.listen, project.name)
             try:
                 with self._making:
                     work = await self.upping.converge(start=True, view=self.view)
@@ -90,12 +92,23 @@ class Foreground:
         if self.beside:
             self.view.group.start_soon(self._beside, self.beside)
         if self.keys:
-            self._say(menu.HINT)
-            self.view.group.start_soon(menu.Menu({"w": self._toggle_watch, "d": self._detach}).run)
+            self.view.group.start_soon(self._listen_to_keys)
         async with anyio.create_task_group() as group:
             group.start_soon(self._until_left, group.cancel_scope)
             await self._until_over(abort, abort_on_failure)
             group.cancel_scope.cancel()
+
+    async def _listen_to_keys(self) -> None:
+        """Until Ctrl-C is typed: an end that was asked for is a success, as with Docker Compose. The next one is a signal."""
+        with anyio.CancelScope() as listening:
+
+            async def leave() -> None:
+                listening.cancel()
+
+            keys = {"w": self._toggle_watch, "d": self._detach, menu.CTRL_C: leave}
+            await menu.Menu(keys, ready=lambda: self._say(menu.HINT)).run()
+        if listening.cancel_called:
+            await self._interrupt()
 
     async def _until_left(self, rest: anyio.CancelScope) -> None:
         await self._detached.wait()
@@ -143,17 +156,21 @@ class Foreground:
     async def _interrupts(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
-                if self._interrupted:
-                    for container in await self._own(all=False):
-                        with suppress(ApiError):
-                            await self.engine.kill(container.id)
-                    continue
-                self._interrupted = True
                 self.code = 130
-                self.upping.context.err.write("Gracefully Stopping... press Ctrl+C again to force\n")
-                self._making.cancel()
-                assert self.view.group
-                self.view.group.start_soon(self._stop)
+                self.view.notes = self.view.notes and self._interrupted
+                await self._interrupt()
+
+    async def _interrupt(self) -> None:
+        if self._interrupted:
+            for container in await self._own(all=False):
+                with suppress(ApiError):
+                    await self.engine.kill(container.id)
+            return
+        self._interrupted = True
+        self.upping.report.above("Gracefully Stopping... press Ctrl+C again to force\n", self.upping.context.out)
+        self._making.cancel()
+        assert self.view.group
+        self.view.group.start_soon(self._stop)
 
     async def _own(self, *, all: bool) -> list[Seen]:
         """What was asked for; what it needs is not touched when services were named."""

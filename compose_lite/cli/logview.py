@@ -7,20 +7,23 @@ import itertools
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
+from compose_lite import ids
 from compose_lite.api.protocol import DockerEngine, Frames
 from compose_lite.cli.context import Context
 from compose_lite.cli.progress import Plain
 from compose_lite.errors import ApiError
-from compose_lite.project.observe import seen
+from compose_lite.project.observe import project_filter, seen
 from compose_lite.units import parse_rfc3339
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # cyan, yellow, green, magenta, blue and their bright ones
+HEARD_WITHIN = 0.5  # seconds from the end of a container's output to the event that tells its status
 
 
 @dataclass(slots=True)
@@ -39,6 +42,10 @@ class LogView:
     services: Sequence[str] = ()
     width: int = 0
     following: dict[str, anyio.Event] = field(default_factory=dict)
+    notes: bool = True  # whether the end of a container is told
+    _followed: set[str] = field(default_factory=set)  # labels
+    _awaited: dict[str, anyio.Event] = field(default_factory=dict)  # replacements that have not been started yet
+    _ends: dict[str, int] = field(default_factory=dict)  # exit status by container, as `listen` has heard it
     _numbers: dict[str, int] = field(default_factory=dict)
 
     async def follow_started(self, service: str, id: str) -> None:
@@ -57,6 +64,22 @@ class LogView:
             self.report.above(text, self.context.out) if self.report else self.context.out.write(text)
             self.context.out.flush()
 
+    async def listen(self, project: str) -> None:
+        """Exit statuses and replacements: of a run that another one has followed already only events tell. Without them less is told."""
+        wanted = {"type": ["container"], "event": ["create", "destroy", "die"], **project_filter(project)}
+        with suppress(ApiError):
+            async for event in self.engine.events(filters=wanted):
+                self._hear(event["Action"], event["Actor"]["ID"], event["Actor"].get("Attributes") or {})
+
+    def _hear(self, action: str, id: str, attributes: Mapping[str, str]) -> None:
+        if action == "die":
+            self._ends[id] = int(attributes.get("exitCode") or 0)
+        elif action == "destroy":
+            self._awaited.pop(id, anyio.Event()).set()
+        elif (old := attributes.get(ids.REPLACE, "")) in self._followed:
+            self._awaited[id] = anyio.Event()
+            self._write(old, "has been recreated", note=True)
+
     async def follow(
         self, id: str, name: str, service: str, *, since_now: bool = False, again: bool = False, before: str | None = None
     ) -> None:
@@ -64,36 +87,81 @@ class LogView:
         if id in self.following and not self.following[id].is_set():
             return
         self.following[id] = anyio.Event()
+        self._awaited.pop(id, anyio.Event()).set()
         assert self.group
         self.width = max(self.width, len(self._label(name, service)))
         self.group.start_soon(self._follow, id, self._label(name, service), since_now, again, before)
 
     async def _follow(self, id: str, label: str, since_now: bool, again: bool, before: str | None) -> None:
         """Over restarts: the stream ends with the container, and is taken up again while the engine restarts it."""
+        self._followed.add(label)
+        tail, since, until = "0" if since_now else self.options.get("tail"), self.options.get("since"), self.options.get("until")
         try:
-            tail, since, until = "0" if since_now else self.options.get("tail"), self.options.get("since"), self.options.get("until")
             if again:
+                tail, since = None, _ended((await self.engine.container(id))["State"])
+            document = await self._started(id, before)
+            over = not again and before is None and _is_over(document["State"])  # it was, before anybody looked
+            while document:
+                await self.show(id, label, follow=True, tail=tail, since=since, until=until, tty=bool(document["Config"].get("Tty")))
+                if over or (until and (await self._state(id)).get("Running")):
+                    return
+                document, since = await self._ends_or_goes_on(id, label, document["State"])
                 tail = None
-                since = _ended((await self.engine.container(id))["State"])
-            while True:
-                try:
-                    document = await self.engine.container(id)
-                    if document["State"]["Status"] == "created" or document["State"].get("StartedAt") == before:
-                        await anyio.sleep(0.01)
-                        continue
-                    tty = bool(document["Config"].get("Tty"))
-                    await self.show(id, label, follow=True, tail=tail, since=since, until=until, tty=tty)
-                    document = await self.engine.container(id)
-                except ApiError:
-                    return
-                state = document["State"]
-                if state["Status"] in ("exited", "dead") and not state.get("Restarting"):
-                    self._write(label, f"exited with code {state['ExitCode']}", note=True)
-                    return
-                since, tail = _ended(state), None
-                await anyio.sleep(0.05)
+        except ApiError:
+            return
         finally:
             self.following[id].set()
+
+    async def _started(self, id: str, before: str | None) -> dict[str, Any]:
+        """Its document as soon as it has been started since the start at `before`."""
+        while True:
+            document = await self.engine.container(id)
+            if document["State"]["Status"] != "created" and document["State"].get("StartedAt") != before:
+                return document
+            await anyio.sleep(0.01)
+
+    async def _ends_or_goes_on(self, id: str, label: str, was: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+        """Tells that a run has ended. The document of the next one, empty when there is none, and from when on its output is new."""
+        by_hand = await self._restarts_by_hand(id)  # before the look: it may be over between the two
+        state = await self._state(id)
+        if state.get("Running") and not state.get("Restarting") and state.get("StartedAt") == was.get("StartedAt"):
+            await anyio.sleep(0.05)  # not its end, but that of the stream
+            return await self.engine.container(id), _ended(state)
+        restarts = bool(state.get("Running") or state.get("Restarting")) or by_hand
+        status = state["ExitCode"] if state.get("Restarting") or _is_over(state) else await self._heard(id)
+        self._ends.pop(id, None)
+        if status is not None and self.notes:
+            self._write(label, f"exited with code {status}{' (restarting)' if restarts else ''}", note=True)
+        while restarts:
+            by_hand = await self._restarts_by_hand(id)
+            document = await self.engine.container(id)
+            if document["State"].get("StartedAt") != was.get("StartedAt"):
+                return document, _ended(state)
+            restarts = by_hand or not _is_over(document["State"])
+            await anyio.sleep(0.05)
+        return {}, None
+
+    async def _state(self, id: str) -> dict[str, Any]:
+        """Empty when it is gone."""
+        try:
+            return dict((await self.engine.container(id))["State"])
+        except ApiError as error:
+            if error.http_status != 404:
+                raise
+            return {}
+
+    async def _restarts_by_hand(self, id: str) -> bool:
+        """It is between the end and the start of a `restart`. Only our engine tells."""
+        with suppress(ApiError):
+            return bool((await self.engine.extension("GET", f"containers/{id}/facts")).get("RestartsByHand"))
+        return False
+
+    async def _heard(self, id: str) -> int | None:
+        """The status of a run that inspect does not know any more."""
+        with anyio.move_on_after(HEARD_WITHIN):
+            while id not in self._ends:
+                await anyio.sleep(0.01)
+        return self._ends.get(id)
 
     async def show(
         self,
@@ -161,9 +229,9 @@ class LogView:
             self.context.err.flush()
 
     async def until_all_ended(self) -> None:
-        """When no container that is followed runs any more."""
+        """When no container that is followed runs any more, and none is about to take the place of one."""
         while True:
-            waiting = [e for e in self.following.values() if not e.is_set()]
+            waiting = [e for e in (*self.following.values(), *self._awaited.values()) if not e.is_set()]
             if not waiting:
                 return
             for event in waiting:
@@ -181,7 +249,8 @@ class LogView:
     def _write(self, label: str, line: str, *, error: bool = False, note: bool = False) -> None:
         line = line.removesuffix("\r")
         if note:
-            self.context.out.write(f"{self._coloured(label, label)} {line}\n")
+            text = self._coloured(label, f"{label} {line}") + "\n"
+            self.report.above(text, self.context.out) if self.report else self.context.out.write(text)
             self.context.out.flush()
             return
         start = self._coloured(label, f"{label:<{self.width}}  | ") if self.prefix else ""
@@ -234,6 +303,10 @@ class _Timed:
         self._count += 1
         time, _, text = line.partition(b" ")
         return time.decode("ascii", "replace").removesuffix("Z"), self._count, stream, text
+
+
+def _is_over(state: Mapping[str, Any]) -> bool:
+    return state.get("Status") in ("exited", "dead") and not state.get("Restarting")
 
 
 def _ended(state: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""Keys while `up` is attached to a terminal: one letter each, without Return. Signals (Ctrl-C, Ctrl-Z) stay what they are."""
+"""Keys while `up` is attached to a terminal: one letter each, without Return. Ctrl-C is a key among them, other signals (Ctrl-Z) stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 
-HINT = "w Watch   d Detach"
+HINT, CTRL_C = "w Enable Watch   d Detach", "\x03"
 _OFF, _ON = ("0", "f", "false", "no", "off"), ("1", "t", "true", "yes", "on")
 
 
@@ -24,12 +24,16 @@ def wanted(flag: bool | None, environment: str | None, terminal: bool) -> bool:
 
 @dataclass(slots=True)
 class Menu:
+    """ready: called when keys are listened to."""
+
     keys: Mapping[str, Callable[[], Awaitable[object]]]
     terminal: int = 0
+    ready: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Until the terminal is gone."""
         with unbuffered(self.terminal):
+            self.ready()
             while True:
                 await anyio.wait_readable(self.terminal)
                 pressed = os.read(self.terminal, 64)
@@ -42,9 +46,12 @@ class Menu:
 
 @contextlib.contextmanager
 def unbuffered(terminal: int) -> Iterator[None]:
-    """Letters come as they are typed and are not echoed; afterwards all is as it was."""
+    """Letters, Ctrl-C too, come as they are typed and are not echoed; afterwards all is as it was."""
     before = termios.tcgetattr(terminal)
     tty.setcbreak(terminal, termios.TCSANOW)
+    changed = termios.tcgetattr(terminal)
+    changed[6][termios.VINTR] = os.fpathconf(terminal, "PC_VDISABLE").to_bytes(1, "little")
+    termios.tcsetattr(terminal, termios.TCSANOW, changed)
     try:
         yield
     finally:

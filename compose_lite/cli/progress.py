@@ -292,7 +292,8 @@ def progress(context: Context, *, quiet: bool = False, build_out: TextIO | None 
     if kind in ("json", "rawjson"):
         return Json(out, build_out, prefix=prefix)
     dumb = context.environ.get("TERM", "dumb") == "dumb" or bool(context.environ.get("CI"))
-    if kind == "tty" or (kind == "auto" and terminal and not dumb and context.options.ansi != "never"):
-        colour = context.options.ansi != "never" and not context.environ.get("NO_COLOR")
+    ansi = context.options.ansi
+    if kind == "tty" or (kind == "auto" and (ansi == "always" or (terminal and not dumb and ansi != "never"))):
+        colour = ansi != "never" and not context.environ.get("NO_COLOR")
         return Live(out, build_out, colour=colour, size=partial(_size, out), prefix=prefix, title=title)
     return Plain(out, build_out, prefix=prefix)

@@ -110,6 +110,7 @@ def facts(containers: Containers, container: Container) -> Document:
         "Took": live.took,
         "RestartIn": live.wait_before if container.state is State.RESTARTING else 0,
         "RestartCount": container.restart_count,
+        "RestartsByHand": live.restarting_by_hand,
         "Unmet": container.unmet,
     }
 

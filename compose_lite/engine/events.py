@@ -63,9 +63,9 @@ class Bus:
         return event
 
     async def listen(self, filters: Mapping[str, list[str]], since: int | None = None, until: int | None = None) -> AsyncIterator[Document]:
-        """Past events from `since`, then new ones, to `until` (nanoseconds)."""
+        """Past events from `since`, or all that are remembered when only `until` is given; then new ones, to `until` (nanoseconds)."""
         queue: asyncio.Queue[Document | None] = asyncio.Queue()
-        for event in list(self._past) if since is not None else ():
+        for event in list(self._past) if since is not None or until is not None else ():
             queue.put_nowait(event)
         self._listeners.add(queue)
         try:

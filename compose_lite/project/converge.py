@@ -190,6 +190,8 @@ class Converging:
         service = self.project.services[step.service]
         instance = self._instance(step.service, step.number, step.name, inherited)
         body = create_body(instance)
+        if step.replaces:
+            body["Labels"][ids.REPLACE] = step.replaced_name.removeprefix(f"{self.project.name}-")
         try:
             answer = await self.engine.create_container(name, body, platform=service.platform or None)
         except ApiError as error:

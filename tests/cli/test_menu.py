@@ -10,7 +10,7 @@ import termios
 import anyio
 import pytest
 
-from compose_lite.cli.menu import Menu, wanted
+from compose_lite.cli.menu import CTRL_C, Menu, wanted
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,20 @@ async def test_letters_come_as_they_are_typed_and_are_not_echoed() -> None:
     async def watch() -> None:
         pressed.append("w")
 
+    async def interrupt() -> None:
+        pressed.append("c")
+
     async with anyio.create_task_group() as group:
 
         async def detach() -> None:
             pressed.append("d")
             group.cancel_scope.cancel()
 
-        group.start_soon(Menu({"w": watch, "d": detach}, terminal).run)
+        group.start_soon(Menu({"w": watch, CTRL_C: interrupt, "d": detach}, terminal).run)
         while termios.tcgetattr(terminal) == before:
             await anyio.sleep(0)
-        os.write(keyboard, b"wxWd")
-    assert pressed == ["w", "w", "d"]
+        os.write(keyboard, b"wx\x03Wd")
+    assert pressed == ["w", "c", "w", "d"]
     assert termios.tcgetattr(terminal) == before
     assert not select.select([keyboard], [], [], 0)[0]
     os.close(keyboard)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import io
 import json
 
-from compose_lite.cli.progress import Json, Live, Plain, Quiet
+import pytest
+
+from compose_lite.cli.commandtable import globals_from, split
+from compose_lite.cli.context import Context, Globals
+from compose_lite.cli.progress import Json, Live, Plain, Quiet, progress
+from compose_lite.errors import UsageError
 
 
 def test_plain_lines_come_once_a_state() -> None:
@@ -64,3 +69,27 @@ def test_output_goes_above_the_block_and_lines_are_plain_after_it() -> None:
     report.event("Container", "a", "Stopped", done=True)
     report.above("bye\n", out)
     assert out.getvalue().endswith(" Container a  Stopped\nbye\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--progress plain --ansi always", "can't use --progress plain while ANSI support is forced"),
+        ("--progress tty --ansi never", "can't use --progress tty while ANSI support is disabled"),
+        ("--progress json --ansi always", None),
+        ("--progress plain --ansi never", None),
+    ],
+)
+def test_progress_and_ansi_may_contradict_each_other(words: str, says: str | None) -> None:
+    values, given, _ = split([*words.split(), "up"])
+    if says is None:
+        globals_from(values, given, {})
+        return
+    with pytest.raises(UsageError, match=says):
+        globals_from(values, given, {})
+
+
+@pytest.mark.parametrize(("ansi", "kind"), [("always", Live), ("auto", Plain), ("never", Plain)])
+def test_forced_ansi_is_a_live_block_in_a_pipe_too(ansi: str, kind: type) -> None:
+    made = progress(Context(Globals(ansi=ansi), {}, io.StringIO(), io.StringIO()))
+    assert type(made) is kind

@@ -40,15 +40,16 @@ def test_filters(event: dict[str, Any], filters: dict[str, list[str]], agrees: b
 
 
 def test_the_past_is_replayed_until_a_time() -> None:
-    now = iter(range(10, 100, 10))
+    now = iter((10, 20, 30, *[40] * 9))
     bus = Bus(clock=lambda: next(now))
     for action in ("create", "start", "die"):
         bus.publish("container", action, "a", {})
 
-    async def listen() -> list[str]:
-        return [event["Action"] async for event in bus.listen({}, since=20, until=30)]
+    async def listen(since: int | None) -> list[str]:
+        return [event["Action"] async for event in bus.listen({}, since=since, until=30)]
 
-    assert asyncio.run(listen()) == ["start", "die"]
+    assert asyncio.run(listen(20)) == ["start", "die"]
+    assert asyncio.run(listen(None)) == ["create", "start", "die"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
-"""`up` attached to a terminal: its keys, Ctrl-C once and twice."""
+"""`up` attached to a terminal: its keys, Ctrl-C once and twice; signals of other commands."""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +19,10 @@ pytestmark = [pytest.mark.root, pytest.mark.system]
 SPEC = """\
 services:
   web: {image: "rootfs:/", init: true, command: [/bin/sh, -c, "echo hello; exec /bin/sleep 1000"]}
+  handles:
+    image: "rootfs:/"
+    command: [/bin/sh, -c, 'trap "exit 7" INT TERM; echo ready; while :; do /bin/sleep 0.1; done']
+    profiles: [no]
   deaf: {image: "rootfs:/", command: [/bin/sleep, "1000"], profiles: [deaf]}
 """
 
@@ -71,19 +77,20 @@ def test_d_leaves_the_containers_alone_and_ctrl_c_stops_them(engine: Engine) -> 
     assert engine.rows()["web"]["State"] == "running"
     up = Terminal(engine, "up")
     up.until("d Detach")
-    up.press("\x03")
-    assert up.end() == 130
+    up.press("\x03")  # a key among others while keys are read: an end that was asked for
+    assert up.end() == 0
     assert "Gracefully Stopping" in up.shown
+    assert "exited with code 143" in up.shown
     assert engine.rows()["web"]["State"] == "exited"
 
 
 def test_w_says_what_is_missing(engine: Engine) -> None:
     up = Terminal(engine, "up", "web")
-    up.until("w Watch")
+    up.until("w Enable Watch")
     up.press("w")
     up.until("[watch-nothing]")
     up.press("\x03")
-    assert up.end() == 130
+    assert up.end() == 0
 
 
 def test_a_second_ctrl_c_kills(engine: Engine) -> None:
@@ -102,3 +109,43 @@ def test_without_a_menu_keys_mean_nothing(engine: Engine) -> None:
     assert "Detach" not in up.shown
     up.press("d\x03")
     assert up.end() == 130
+    assert "exited with code" not in up.shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_passes_a_signal_on(engine: Engine, number: int) -> None:
+    """At a pipe it ends at once, with 130; at a keyboard it waits for the container, and ends with its status."""
+    name = f"one-{number}"
+    with engine.start("run", "-T", "--name", name, "handles") as run:
+        assert run.stdout
+        assert run.stdout.readline() == "ready\n"
+        run.send_signal(number)
+        assert run.wait(30) == 130
+    eventually(lambda: json.loads(engine.run("container", "inspect", name))[0]["State"]["ExitCode"] == 7)
+    typed = Terminal(engine, "run", "--rm", "-T", "handles")
+    typed.until("ready")
+    os.kill(typed.pid, number)
+    assert typed.end() == 7
+
+
+def test_a_command_that_is_told_to_end_has_the_status_of_ctrl_c(engine: Engine) -> None:
+    engine.run("up", "-d", "web")
+    with engine.start("logs", "-f", "web") as follows:
+        assert follows.stdout
+        assert "hello" in follows.stdout.readline()
+        follows.terminate()
+        assert follows.wait(30) == 130
+
+
+def test_logs_tell_of_restarts_and_replacements(engine: Engine) -> None:
+    engine.run("up", "-d", "--force-recreate", "-t", "5", "web")
+    with engine.start("logs", "-f", "web") as follows:
+        assert follows.stdout
+        assert "hello" in follows.stdout.readline()
+        engine.run("restart", "-t", "5", "web")
+        engine.run("up", "-d", "--force-recreate", "-t", "5", "web")
+        engine.run("down", "-t", "5")
+        shown = follows.stdout.read().splitlines()
+        assert follows.wait(30) == 0
+    ended = "web-1 exited with code 143"
+    assert [line for line in shown if "hello" not in line] == [f"{ended} (restarting)", "web-1 has been recreated", ended, ended]

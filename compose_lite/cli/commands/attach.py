@@ -1,4 +1,4 @@
-"""`attach`: this terminal at a service's running container; its exit status is ours."""
+"""`attach`: this terminal at a service's running container; its exit status is ours, 130 after a signal that it was given too."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ async def run(context: Context, service: str, detach_keys: str, index: int, no_s
     _, name = context.load_or_name()
     engine = await context.engine()
     container = await one_of(engine, name, service, index, all=False)
-    return await joined(engine, container.id, stdin=not no_stdin, proxied=sig_proxy, keys=keys)
+    return await joined(engine, container.id, stdin=not no_stdin, proxied=sig_proxy, keys=keys, told=True)

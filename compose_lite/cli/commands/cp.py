@@ -6,6 +6,7 @@ import anyio
 
 from compose_lite.cli.context import Context
 from compose_lite.cli.copying import copy_in, copy_out, split_path
+from compose_lite.cli.lifecycle import one_of
 from compose_lite.cli.pflag import Command, argument, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.errors import ProjectError, UsageError
@@ -59,11 +60,8 @@ async def run(context: Context, source: str, target: str, all: bool, archive: bo
 
 async def _containers(context: Context, service: str, all: bool, index: int) -> list[Seen]:
     _, name = context.load_or_name()
-    found = await containers_of(await context.engine(), name, [service], oneoff=None if all else False)
+    engine = await context.engine()
+    found = await containers_of(engine, name, [service], oneoff=None if all else False)
     if not found:
         raise ProjectError("no-container", f'no container found for service "{service}"')
-    if index:
-        found = [c for c in found if c.number == index]
-        if not found:
-            raise ProjectError("no-container", f'service "{service}" is not running container #{index}')
-    return found
+    return [await one_of(engine, name, service, index)] if index else found

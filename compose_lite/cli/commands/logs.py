@@ -67,6 +67,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
         for container in found:
             if container.state != "created":
                 await view.follow(container.id, container.name, container.service)
+        group.start_soon(view.listen, name)
         group.start_soon(_newcomers, view, name)
         await view.until_all_ended()
         group.cancel_scope.cancel()

@@ -6,11 +6,13 @@ import os
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from compose_lite.cli.attaching import INTERRUPTED, passed_on
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
 from compose_lite.cli.progress import Plain, progress
@@ -107,9 +109,8 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
             context.print(id)
             return 0
         stdin, keys = bool(o["interactive"]), detach_keys("", context.environ)
-        status = await _attached(engine, id, stdin=stdin, terminal=terminal, removed=o["rm"], keys=keys)
-        left = status is None
-        return status or 0
+        status, left = await _attached(engine, id, stdin=stdin, terminal=terminal, removed=o["rm"], keys=keys)
+        return status
     except (ApiError, BaseExceptionGroup) as failed:
         error = first_error(failed)
         if not isinstance(error, ApiError):
@@ -128,17 +129,29 @@ def not_started(says: str) -> int:
     return 126 if "permission denied" in says else 1
 
 
-async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool, keys: bytes) -> int | None:
-    """Attached before the start, so that nothing is missed; the status of the container, once it is gone when it goes by itself;
-    None when the user has left it by the detach keys."""
+async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, removed: bool, keys: bytes) -> tuple[int, bool]:
+    """Attached before the start, so that nothing is missed; the status of the container, once it is gone when it goes by itself.
+
+    The second is true when it was left as it is: by the detach keys, or by a signal where there is no keyboard. The container is given
+    that signal, and ends by it or not; `timeout 5 compose-lite run` does not hang. At a keyboard Ctrl-C can come again.
+    """
     async with await engine.attach(id, stdin=stdin, tty=terminal) as stream:
-        result: dict[str, int] = {}
+        result, left = {"code": 0}, False
         listening = anyio.Event()
 
         async def wait() -> None:
             condition = "removed" if removed else "next-exit"
             result["code"] = int((await engine.wait(id, condition=condition, registered=listening.set))["StatusCode"])
+            ended.set()
 
+        async def signals() -> None:
+            nonlocal left
+            await passed_on(engine, id, all=os.isatty(0))
+            result["code"], left = INTERRUPTED, True
+            ended.set()
+            talking.cancel()
+
+        ended, talking = anyio.Event(), anyio.CancelScope()
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
             await listening.wait()
@@ -147,9 +160,13 @@ async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, remove
             except BaseException:
                 group.cancel_scope.cancel()
                 raise
-            if await talk(stream, stdin=stdin, terminal=terminal, resize=lambda rows, columns: engine.resize(id, rows, columns), keys=keys):
-                group.cancel_scope.cancel()
-    return result.get("code")
+            group.start_soon(signals)
+            with talking:
+                left = await talk(stream, stdin=stdin, terminal=terminal, resize=partial(engine.resize, id), keys=keys)
+            if not left:
+                await ended.wait()
+            group.cancel_scope.cancel()
+    return result["code"], left
 
 
 async def _dependencies(context: Context, project: Project, service: Service, report: Plain, o: dict[str, Any]) -> Project:
