@@ -5,11 +5,22 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from compose_lite.errors import BuildError
 
-Chmod = Callable[[int, bool], int]
-"""(mode, whether it is a folder) to the new mode."""
+
+@dataclass(frozen=True, slots=True)
+class Chmod:
+    """change: (mode, whether it is a folder) to the new mode. fixed: the mode whatever there was; None: symbolic."""
+
+    change: Callable[[int, bool], int]
+    fixed: int | None = None
+
+    def __call__(self, mode: int, folder: bool) -> int:
+        return self.change(mode, folder)
+
+
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
 
 
@@ -17,7 +28,7 @@ def parse_chmod(text: str) -> Chmod:
     """Octal, or symbolic as chmod(1) has it; BuildError for anything else."""
     if re.fullmatch(r"[0-7]{1,5}", text) and int(text, 8) <= 0o7777:
         fixed = int(text, 8)
-        return lambda mode, folder: fixed
+        return Chmod(lambda mode, folder: fixed, fixed)
     clauses = [_CLAUSE.fullmatch(part) for part in text.split(",")]
     if not text or not all(clauses):
         raise BuildError("dockerfile", f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")
@@ -29,7 +40,7 @@ def parse_chmod(text: str) -> Chmod:
                 mode = _change(mode, who, operator, letters, folder)
         return mode
 
-    return change
+    return Chmod(change)
 
 
 _SHIFTS = {"u": 6, "g": 3, "o": 0}
@@ -50,6 +61,8 @@ def _change(mode: int, who: str, operator: str, letters: str, folder: bool) -> i
         special |= stat.S_ISVTX
     wanted = special
     covered = 0
+    if operator == "=" and letters not in ("u", "g", "o"):  # unlike chmod(1), which keeps them on folders
+        covered |= (stat.S_ISUID if "u" in users else 0) | (stat.S_ISGID if "g" in users else 0)
     for user in users:
         wanted |= bits << _SHIFTS[user]
         covered |= 7 << _SHIFTS[user]

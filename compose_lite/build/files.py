@@ -35,16 +35,12 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """One thing that a source names. path: where it really is; inner: its path in the tree; name: what it is called there.
-
-    linked: the source's last part is a link to it.
-    """
+    """One thing that a source names. path: where it really is; inner: its path in the tree; name: what it is called there."""
 
     path: str
     inner: str
     name: str
     status: os.stat_result
-    linked: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -145,7 +141,7 @@ def _top(tree: Tree, root: int, name: str) -> Top | None:
     hidden = inner and tree.ignore and ignored(inner, tree.ignore)
     if hidden and not (stat.S_ISDIR(status.st_mode) and any(pattern.exception for pattern in tree.ignore)):
         return None
-    top = Top(path, inner, posixpath.basename(name), status, bool(name) and posixpath.basename(path) != posixpath.basename(name))
+    top = Top(path, inner, posixpath.basename(name), status)
     if hidden and next(members(tree, top), None) is None:
         return None
     return top

@@ -35,7 +35,7 @@ class Writer:
 
     def __init__(self, root: int, look: Look, *, note: Callable[[str], object] = lambda text: None) -> None:
         self._root, self._look, self._note = root, look, note
-        self._links: dict[tuple[int, int], tuple[int, str]] = {}
+        self._links: dict[tuple[int, int], tuple[int, str]] = {}  # of one top: what two sources name apart is two files
 
     def parents(self, path: str) -> int:
         """O_PATH of the folder, made with its parents (0755, the look's owner) where they are missing."""
@@ -58,6 +58,7 @@ class Writer:
 
     def put(self, tree: Tree, top: Top, target: str, exclude: Sequence[Pattern] = ()) -> None:
         """The top at the target: a folder's contents into it, a file inside of it when it is (or ends like) a folder."""
+        self.close()
         if top.is_folder:
             self._put_folder(tree, top, target, exclude)
             return
@@ -114,11 +115,10 @@ class Writer:
             os.close(held)
         try:
             self._fill(tree, top, base, exclude)
-            if not existed:
-                # As BuildKit makes it: like a parent folder, with the source's permissions as far as the usual mask lets them.
-                mode = self._mode(0o777 if top.linked else stat.S_IMODE(top.status.st_mode), True) & 0o755
-                os.fchmod(base, mode)
-                os.utime(base, ns=(top.status.st_mtime_ns, top.status.st_mtime_ns))
+            if not existed and self._look.chmod and self._look.chmod.fixed is not None:
+                # As BuildKit makes it: a parent folder is 0755, of a mode in digits it is what the usual mask leaves of that.
+                os.fchmod(base, self._look.chmod.fixed & 0o755)
+            os.utime(base, ns=(top.status.st_mtime_ns, top.status.st_mtime_ns))
         finally:
             os.close(base)
 
@@ -182,7 +182,7 @@ class Writer:
     def _file(self, tree: Tree, member: Member, folder: int, name: str) -> None:
         status = member.status
         inode = (status.st_dev, status.st_ino)
-        if status.st_nlink > 1 and not tree.anonymous:
+        if status.st_nlink > 1:
             first = self._links.get(inode)
             if first is not None:
                 self._clear(folder, name)
@@ -199,7 +199,7 @@ class Writer:
                 os.close(fd)
         finally:
             os.close(source)
-        if status.st_nlink > 1 and not tree.anonymous:
+        if status.st_nlink > 1:
             self._links[inode] = (os.dup(folder), name)
 
     def close(self) -> None:

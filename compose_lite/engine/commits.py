@@ -50,7 +50,7 @@ def configured(config: Mapping[str, Any], changes: Sequence[str]) -> Document:
 
 
 def _apply(config: Document, instruction: ins.Instruction) -> None:
-    env = dict(pair.partition("=")[::2] for pair in config.get("Env") or ())
+    env = dict(pair.partition("=")[::2] for pair in config.get("Env") or () if "=" in pair)
 
     def word(text: str) -> str:
         return words.expand(text, env).text

@@ -80,12 +80,12 @@ class Containers(Runs):
             raise EngineError(f"{says}. You have to remove (or rename) that container to be able to reuse that name.", http_status=409)
 
     def _check_others(self, host: Document) -> None:
-        """That the containers exist whose namespaces it joins or that it links to."""
+        """That the containers exist whose namespaces it joins or that it links to; the former are called by their ids from here on."""
         for key in ("IpcMode", "PidMode"):
             mode, _, name = str(host[key]).partition(":")
             if mode == "container":
                 try:
-                    self.find(name)
+                    host[key] = f"container:{self.find(name).id}"
                 except EngineError as error:
                     raise EngineError(error.says, http_status=400) from error
         for link in host["Links"] or ():

@@ -123,12 +123,12 @@ def config_of(body: Mapping[str, Any], image: Mapping[str, Any], id: str, machin
     """Docker's Config: the request over the image's configuration."""
     config = {**_CONFIG, **{k: body[k] for k in (*_CONFIG, *_OPTIONAL) if body.get(k) is not None}}
     config["Entrypoint"], config["Cmd"] = (_words(config[key], key) for key in ("Entrypoint", "Cmd"))
-    if config["Entrypoint"] is None and body.get("Entrypoint") is None:
-        if not config["Cmd"]:
-            config["Cmd"] = image.get("Cmd") or config["Cmd"]
+    if not config["Entrypoint"] and not config["Cmd"]:
+        config["Cmd"] = image.get("Cmd") or config["Cmd"]
+    if config["Entrypoint"] is None:
         config["Entrypoint"] = image.get("Entrypoint") or None
-    elif config["Entrypoint"] in ([], [""]):
-        config["Entrypoint"] = None  # cleared; the image's CMD goes with it
+    elif config["Entrypoint"] == [""]:
+        config["Entrypoint"] = None  # cleared, and the image's CMD with it; [] clears the entrypoint alone
     config["Env"] = merge_environment(image.get("Env") or (), config["Env"] or ())
     for key in ("User", "WorkingDir", "StopSignal"):
         if not config.get(key) and image.get(key):
@@ -148,9 +148,10 @@ def config_of(body: Mapping[str, Any], image: Mapping[str, Any], id: str, machin
         config["Healthcheck"] = health
     host = body.get("HostConfig") or {}
     if not config["Hostname"]:
-        shared = host.get("NetworkMode") == "host" or host.get("UTSMode") == "host"
-        config["Hostname"] = machine_name if shared else id[:12]
+        config["Hostname"] = machine_name if host.get("NetworkMode") == "host" else id[:12]
     _check_config(config)
+    if config["WorkingDir"]:
+        config["WorkingDir"] = "/" + os.path.normpath(config["WorkingDir"]).lstrip("/")
     return config
 
 
@@ -164,17 +165,16 @@ def _words(value: Any, key: str) -> list[str] | None:
     raise EngineError(f"invalid JSON: {key} must be a list of strings", http_status=400)
 
 
-def merge_environment(first: Any, second: Any) -> list[str]:
-    """The second over the first, each name once, in the order of its first mention. A bare name takes the variable away."""
+def merge_environment(image: Any, wished: Any) -> list[str]:
+    """What is wished for, each name once, and what the image says of others. A bare name stays: it takes the variable away."""
     found: dict[str, str] = {}
-    for entry in (*first, *second):
-        name, equals, _ = entry.partition("=")
+    for entry in wished:
+        name = entry.partition("=")[0]
         if not name:
             raise EngineError(f"invalid environment variable: {entry}", http_status=400)
-        if equals:
-            found[name] = entry
-        else:
-            found.pop(name, None)
+        found[name] = entry
+    for entry in image:
+        found.setdefault(entry.partition("=")[0], entry)
     return list(found.values())
 
 
@@ -244,6 +244,9 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bo
     host["RestartPolicy"] = {"MaximumRetryCount": 0, **(host["RestartPolicy"] or {})}
     host["RestartPolicy"]["Name"] = host["RestartPolicy"].get("Name") or "no"
     host["ShmSize"] = host["ShmSize"] or SHM_SIZE
+    if host["Privileged"]:
+        host |= {key: wished.get(key) for key in ("MaskedPaths", "ReadonlyPaths")}
+    host["SecurityOpt"] = _with_label(host)
     for key in ("CapAdd", "CapDrop"):  # as Docker shows them, whatever they were called
         host[key] = ociconfig.capability_names(host[key]) if host.get(key) else host.get(key)
     if host["MemorySwappiness"] == -1:  # the docker program's way to say nothing
@@ -260,6 +263,15 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bo
     if remapped and ociconfig.is_remapped(host):
         _check_remapped(host)
     return host, warnings
+
+
+def _with_label(host: Document) -> list[str] | None:
+    """As Docker shows them: who sees the machine's processes or memory has no label of its own."""
+    wished: list[str] | None = host["SecurityOpt"]
+    is_open = host["Privileged"] or "host" in (host["IpcMode"], host["PidMode"])
+    if is_open and not any(option.partition("=")[0] == "label" for option in wished or ()):
+        return [*(wished or ()), "label=disable"]
+    return wished
 
 
 def _check_remapped(host: Document) -> None:
@@ -392,7 +404,7 @@ def _check_modes(host: Document) -> list[str]:
                 raise EngineError(f"conflicting options: {words} and the container type network mode", http_status=400)
     if host["IpcMode"].split(":")[0] not in ("private", "shareable", "host", "none", "container"):
         raise EngineError(f"invalid IPC mode: {host['IpcMode']}", http_status=400)
-    if host["PidMode"].split(":")[0] not in ("", "host", "container", "private"):
+    if host["PidMode"].split(":")[0] not in ("", "host", "container"):
         raise EngineError(f"invalid PID mode: {host['PidMode']}", http_status=400)
     if host["UTSMode"] not in ("", "host"):
         raise EngineError(f"invalid UTS mode: {host['UTSMode']}", http_status=400)

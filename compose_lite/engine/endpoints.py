@@ -194,6 +194,8 @@ def network_settings(container: NetworkContainer, published: Iterable[Published]
                 entry = {"HostIp": port.address, "HostPort": str(port.host_port)}
                 ports[port.binding.key] = [*(ports.get(port.binding.key) or []), entry]
         networks = {n: {k: v for k, v in e.items() if not k.startswith("x-")} for n, e in container.endpoints.items()}
+        if not live:  # names that nobody is asked for
+            networks = {name: {**endpoint, "DNSNames": None} for name, endpoint in networks.items()}
     default = networks.get("bridge", {})
     return {
         "Bridge": "",

@@ -6,6 +6,7 @@ Spec: OCI runtime-spec 1.2, config.md and config-linux.md; Docker's HostConfig f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ BASE_RLIMITS = frozenset(_LIMITS.split())
 _NET_SYSCTLS = ("net.",)
 _IPC_SYSCTLS = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni")
 _BOOLEANS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False)
+_DEVICE_RULE = re.compile(r"([abc]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})")
 _IPC_PREFIXES = ("fs.mqueue.", "kernel.shm_rmid_forced")
 
 
@@ -85,8 +87,8 @@ def oci_config(container: Container, around: Surroundings) -> tuple[Document, in
             "namespaces": _namespaces(host, around),
             "resources": resources(host, around.devices, privileged, around.disks),
             "sysctl": _sysctls(host),
-            "maskedPaths": [] if privileged else list(_paths(host, "MaskedPaths", defaults.MASKED)),
-            "readonlyPaths": [] if privileged else list(_paths(host, "ReadonlyPaths", defaults.READONLY)),
+            "maskedPaths": [] if privileged else _paths(host, "MaskedPaths", defaults.MASKED),
+            "readonlyPaths": [] if privileged else _paths(host, "ReadonlyPaths", defaults.READONLY),
             "devices": [_node(device) for device in around.devices],
             "rootfsPropagation": "rslave" if any("slave" in o for m in around.mounts for o in m["options"]) else "rprivate",
         },
@@ -97,7 +99,8 @@ def oci_config(container: Container, around: Surroundings) -> tuple[Document, in
         config["domainname"] = container.domainname
     if host.get("UTSMode") == "host":
         del config["hostname"]
-        config.pop("domainname", None)
+        if container.domainname:  # Docker sets it by the sysctl
+            raise EngineError('sysctl "kernel.domainname" is not in a separate kernel namespace', http_status=400)
     if host.get("CgroupParent"):
         config["linux"]["cgroupsPath"] = f"/{str(host['CgroupParent']).strip('/')}/{container.id}"
     profile = seccomp(host, bounding, around.machine)
@@ -152,13 +155,13 @@ def capabilities(host: Mapping[str, Any], held: Sequence[str]) -> list[str]:
 
 
 def capability_names(values: Iterable[str] | None) -> list[str]:
-    return [name if (name := v.upper()) == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for v in values or ()]
+    return list(dict.fromkeys(name if (name := v.upper()) == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for v in values or ()))
 
 
 def check_capabilities(host: Mapping[str, Any], known: Iterable[str]) -> None:
     for key in ("CapAdd", "CapDrop"):
         for name in capability_names(host.get(key)):
-            if name not in ("ALL", "CAP_ALL") and name not in known:
+            if name != "ALL" and name not in known:
                 raise EngineError(f'invalid {key}: unknown capability: "{name}"', http_status=400)
 
 
@@ -172,12 +175,12 @@ class Security:
     seccomp: str = ""  # empty: the default profile
     no_new_privileges: bool = False
     apparmor: str = ""
-    systempaths_unconfined: bool = False
+    writable_cgroups: bool | None = None  # None: as privileged containers have them, and others not
 
 
 def security_options(host: Mapping[str, Any]) -> Security:
     """`security_opt`, each entry `key=value` or `key:value`. Raises EngineError in Docker's words."""
-    profile, privileges, apparmor, paths = "", False, "", False
+    profile, privileges, apparmor, cgroups = "", False, "", None
     for entry in host.get("SecurityOpt") or ():
         if entry in ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"):
             privileges = True
@@ -192,11 +195,11 @@ def security_options(host: Mapping[str, Any]) -> Security:
             privileges = _BOOLEANS[value]
         elif key == "apparmor":
             apparmor = value
-        elif key == "systempaths":
-            paths = value == "unconfined"
-        elif key not in ("label", "writable-cgroups"):
+        elif key == "writable-cgroups" and value in _BOOLEANS:
+            cgroups = _BOOLEANS[value]
+        elif key != "label":
             raise EngineError(f'invalid --security-opt 2: "{entry}"', http_status=400)
-    return Security(profile, privileges, apparmor, paths)
+    return Security(profile, privileges, apparmor, cgroups)
 
 
 def seccomp(host: Mapping[str, Any], bounding: Sequence[str], machine: str) -> Document | None:
@@ -292,13 +295,12 @@ def _device_rules(host: Mapping[str, Any], devices: Sequence[Device], privileged
 
 def device_rule(text: str) -> Document:
     """`c 1:3 rwm`, `a *:* rwm`. Raises EngineError in Docker's words."""
-    words = text.split()
-    numbers = words[1].split(":") if len(words) == 3 else []
-    valid = len(numbers) == 2 and words[0] in "abc" and not set(words[2]) - set("rwm") and all(n == "*" or n.isdigit() for n in numbers)
-    if not valid:
+    found = _DEVICE_RULE.fullmatch(text)
+    if found is None:
         raise EngineError(f"invalid device cgroup rule format: '{text}'", http_status=400)
-    rule: Document = {"allow": True, "type": words[0], "access": words[2]}
-    return rule | {key: int(n) for key, n in zip(("major", "minor"), numbers, strict=True) if n != "*"}
+    kind, major, minor, access = found.groups()
+    rule: Document = {"allow": True, "type": kind, "access": access}
+    return rule | {key: int(n) for key, n in (("major", major), ("minor", minor)) if n != "*"}
 
 
 def _node(device: Device) -> Document:
@@ -333,39 +335,52 @@ def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[Document]
 
 
 def _sysctls(host: Mapping[str, Any]) -> dict[str, str]:
-    """Only those of namespaces of its own; for the rest, runc's words."""
-    for name in host.get("Sysctls") or {}:
-        own_network = not str(host.get("NetworkMode", "")).startswith(("host", "container:"))
-        own_ipc = not str(host.get("IpcMode", "")).startswith(("host", "container:"))
-        is_ipc = name in _IPC_SYSCTLS or name.startswith(_IPC_PREFIXES)
-        fine = (name.startswith(_NET_SYSCTLS) and own_network) or (is_ipc and own_ipc)
-        if not fine and name not in ("kernel.domainname", "kernel.hostname"):
-            why = "is not in a separate kernel namespace"
-            if name.startswith(_NET_SYSCTLS):
-                why = "not allowed in host network namespace"
-            elif is_ipc:
-                why = "is not allowed in the hosts ipc namespace"
+    """Only those of namespaces of its own; for the rest, runc's words. `net/core/somaxconn` is as good as with dots."""
+    found = {_dotted(str(name)): str(value) for name, value in (host.get("Sysctls") or {}).items()}
+    for name in found:
+        if why := _refused_sysctl(host, name):
             raise EngineError(f'sysctl "{name}" {why}', http_status=400)
-    return {name: str(value) for name, value in (host.get("Sysctls") or {}).items()}
+    return found
 
 
-def _paths(host: Mapping[str, Any], key: str, standard: Sequence[str]) -> Sequence[str]:
-    if security_options(host).systempaths_unconfined:
-        return ()
+def _dotted(name: str) -> str:
+    """sysctl(8): the first separator tells which one it is, the other stands for itself."""
+    first = next((letter for letter in name if letter in "./"), ".")
+    return name if first == "." else name.translate(str.maketrans("./", "/."))
+
+
+def _refused_sysctl(host: Mapping[str, Any], name: str) -> str:
+    """Why it cannot be set; empty when it can."""
+    if name == "kernel.hostname":
+        return 'is not allowed as it conflicts with the OCI "hostname" field'
+    if name.startswith(_NET_SYSCTLS):
+        is_own = not str(host.get("NetworkMode", "")).startswith(("host", "container:"))
+        return "" if is_own else "not allowed in host network namespace"
+    if name in _IPC_SYSCTLS or name.startswith(_IPC_PREFIXES):
+        is_own = not str(host.get("IpcMode", "")).startswith(("host", "container:"))
+        return "" if is_own else "is not allowed in the hosts ipc namespace"
+    if name == "kernel.domainname" and host.get("UTSMode") != "host":
+        return ""
+    return "is not in a separate kernel namespace"
+
+
+def _paths(host: Mapping[str, Any], key: str, standard: Sequence[str]) -> list[str]:
     value = host.get(key)
-    return standard if value is None else value
+    return list(standard if value is None else value)
 
 
 def _base_mounts(container: Container, around: Surroundings, privileged: bool) -> list[Document]:
     host = container.host_config
     sys = "rw" if privileged else "ro"
+    writable = security_options(host).writable_cgroups
+    groups = sys if writable is None else "rw" if writable else "ro"
     shm = int(host.get("ShmSize") or defaults.SHM_SIZE)
     mounts = [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
         _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
         _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", sys),
-        _mount("/sys/fs/cgroup", "cgroup", "cgroup", sys, "nosuid", "noexec", "nodev"),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", groups, "nosuid", "noexec", "nodev"),
     ]
     ipc = str(host.get("IpcMode") or "private")
     if ipc == "host" and around.mqueue:
@@ -373,7 +388,8 @@ def _base_mounts(container: Container, around: Surroundings, privileged: bool) -
     elif ipc != "host" or around.remap is None:  # root inside may not mount the machine's
         mounts += [_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")]
     if around.shm:
-        mounts.append(_mount("/dev/shm", "bind", around.shm, "rbind", "rprivate", "nosuid", "noexec", "nodev"))
+        limits = () if ipc == "host" else ("nosuid", "noexec", "nodev")  # the machine's is as it is there
+        mounts.append(_mount("/dev/shm", "bind", around.shm, "rbind", "rprivate", *limits))
     elif ipc != "none":
         mounts.append(_mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={shm}"))
     readonly = ("ro",) if host.get("ReadonlyRootfs") else ()
@@ -398,11 +414,11 @@ def _image_mount(destination: str, layers: Sequence[str], *, rootless: bool) -> 
     return _mount(destination, "overlay", "overlay", "ro", "nosuid", "nodev", f"lowerdir={lower}", *(["userxattr"] if rootless else []))
 
 
-def user_mount(point: Mapping[str, Any], source: str, *, rootless: bool = False) -> Document:
-    """A mount point of the record as an OCI mount. source: where it is on the machine (unused for tmpfs)."""
+def user_mount(point: Mapping[str, Any], source: str, *, rootless: bool = False, mode: int = 0o1777) -> Document:
+    """A mount point of the record as an OCI mount. source: where it is on the machine (unused for tmpfs); mode: a tmpfs's, unless told."""
     destination = _clean(point["Destination"])
     if point["Type"] == "tmpfs":
-        return _mount(destination, "tmpfs", "tmpfs", "noexec", "nosuid", "nodev", *tmpfs_options(point.get("x-options") or ""))
+        return _mount(destination, "tmpfs", "tmpfs", "noexec", "nosuid", "nodev", *tmpfs_options(point.get("x-options") or "", mode))
     if point["Type"] == "image":
         return _image_mount(destination, point["x-layers"], rootless=rootless)
     access = [] if point["RW"] else ["ro"] if point.get("x-ro-top") else ["ro", "rro"]
@@ -433,9 +449,9 @@ def swap_ids(disk: int, inside: int) -> list[Document]:
     return [{"containerID": source, "hostID": shown, "size": size} for source, shown, size in ranges if size > 0]
 
 
-def tmpfs_options(text: str) -> list[str]:
+def tmpfs_options(text: str, mode: int) -> list[str]:
     words = [word for word in text.split(",") if word]
-    return words if any(word.startswith("mode=") for word in words) else [*words, "mode=1777"]
+    return words if any(word.startswith("mode=") for word in words) else [*words, f"mode={mode:o}"]
 
 
 def _clean(path: str) -> str:

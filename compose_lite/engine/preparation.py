@@ -20,7 +20,7 @@ from compose_lite.engine import cdi, defaults, initlayer, ociconfig, runtimes, u
 from compose_lite.engine.devices import devices_at, devices_of, disk_numbers
 from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
-from compose_lite.engine.volumes import Volumes
+from compose_lite.engine.volumes import Volumes, folder_mode
 from compose_lite.errors import EngineError
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import capabilities, cgroups, mount
@@ -154,6 +154,9 @@ class Preparation:
                 other = self.find(mode.partition(":")[2])
                 if not other.running:
                     raise EngineError(f"cannot join {kind.upper()} of a non running container: {other.id}", http_status=409)
+                if kind == "ipc" and other.host_config["IpcMode"] not in ("shareable", "host"):
+                    says = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+                    raise EngineError(f"failed to join IPC namespace: container {other.id}: {says}", http_status=409)
                 shared[kind] = other.pid
         return ociconfig.Surroundings(
             user,
@@ -174,7 +177,8 @@ class Preparation:
 
     def _user_mount(self, point: Document, container: Container, user: users.User) -> Document:
         source = self.volumes.source(point, container.layers)
-        made = ociconfig.user_mount(point, source, rootless=self.rootless)
+        mode = folder_mode(container.layers, point["Destination"]) if point["Type"] == "tmpfs" else 0
+        made = ociconfig.user_mount(point, source, rootless=self.rootless, mode=mode)
         remap = self.remap_of(container)
         if remap is not None and point["Type"] in ("volume", "image"):
             made |= ociconfig.mapped(remap)
@@ -238,7 +242,7 @@ class Preparation:
         if mode == "host":
             return "/dev/shm"
         if mode.startswith("container:"):
-            return str(self.folders.run / "shm" / self.find(mode.partition(":")[2]).id)
+            return self._shm(self.find(mode.partition(":")[2]))
         if mode != "shareable":
             return ""
         folder = self.folders.run / "shm" / container.id

@@ -32,8 +32,8 @@ def resolve(user: str, group_add: Iterable[str], passwd: str, group: str) -> Use
     who = who or "0"
     groups = [fields for fields in _lines(group, 4) if fields[2].isdigit()]
     entry = _find(_lines(passwd, 7), who)
-    if entry is None and who.removeprefix("-").isdigit() and not _is_id(who):
-        raise EngineError("uids and gids must be in range 0-2147483647", http_status=400)
+    if entry is None:
+        _check_range(who)
     if entry is None and not _is_id(who):
         raise EngineError(f"unable to find user {who}: no matching entries in passwd file", http_status=400)
     uid = int(entry[2]) if entry else int(who)
@@ -45,8 +45,9 @@ def resolve(user: str, group_add: Iterable[str], passwd: str, group: str) -> Use
         more = [int(fields[2]) for fields in groups if entry[0] in fields[3].split(",")]
     else:
         gid, more = 0, []
-    more += [_gid(str(name), groups) for name in group_add]
-    return User(uid, gid, tuple(dict.fromkeys([gid, *more])), home)
+    more = [group for group in dict.fromkeys(more) if group != gid]
+    added = dict.fromkeys(_gid(str(name), groups) for name in group_add)  # once more, should the user be in it anyway
+    return User(uid, gid, (gid, *more, *added), home)
 
 
 def _gid(name: str, groups: Sequence[Sequence[str]]) -> int:
@@ -55,7 +56,13 @@ def _gid(name: str, groups: Sequence[Sequence[str]]) -> int:
             return int(fields[2])
     if _is_id(name):
         return int(name)
+    _check_range(name)
     raise EngineError(f"unable to find group {name}: no matching entries in group file", http_status=400)
+
+
+def _check_range(text: str) -> None:
+    if text.removeprefix("-").isdigit() and not _is_id(text):
+        raise EngineError("uids and gids must be in range 0-2147483647", http_status=400)
 
 
 def _is_id(text: str) -> bool:

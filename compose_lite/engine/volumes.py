@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -177,7 +178,7 @@ class Volumes:
             _add(mine, self._mount(mount))
         points |= mine
         for path, options in (host.get("Tmpfs") or {}).items():
-            _check_tmpfs(options)
+            _check_tmpfs(path, options)
             if clean(path) in mine:
                 raise EngineError(f"Duplicate mount point: {clean(path)}", http_status=400)
             points.setdefault(clean(path), {**_point("tmpfs", "", path), "x-options": options, "x-hidden": True})
@@ -370,6 +371,15 @@ def _inside(layer: str, path: str) -> str | None:
         os.close(fd)
 
 
+def folder_mode(layers: Sequence[str], path: str) -> int:
+    """The permissions of an image's folder, which a tmpfs on it takes over; those of a tmpfs where there is none."""
+    for layer in reversed(layers):
+        found = _inside(layer, path)
+        if found is not None and os.path.isdir(found):
+            return stat.S_IMODE(os.stat(found).st_mode)
+    return 0o1777
+
+
 def resolved(word: str) -> str:
     """`addr=server` of a network file system with the address, which is all that the kernel takes. Blocking."""
     key, _, host = word.partition("=")
@@ -414,7 +424,11 @@ def check_propagation(path: str, wish: str, mountinfo: str = "/proc/self/mountin
         raise EngineError(f"path {path} is mounted on {best} but it is not a shared or slave mount")
 
 
-def _check_tmpfs(text: str) -> None:
+def _check_tmpfs(path: str, text: str) -> None:
+    if not path.startswith("/"):
+        raise EngineError(f"invalid mount path: '{path}' mount path must be absolute", http_status=400)
+    if clean(path) == "/":
+        raise EngineError("invalid specification: destination can't be '/'", http_status=400)
     for word in text.split(","):
         if word and not _TMPFS.fullmatch(word):
             raise EngineError(f'invalid tmpfs option "{word.partition("=")[0]}"', http_status=400)

@@ -21,6 +21,7 @@ from compose_lite.spec.models.project import Project, place
 from compose_lite.spec.models.service import FileReference, Healthcheck, Hook, PortConfig, Service, VolumeMount
 
 Document = dict[str, Any]
+_UNMASKED = "systempaths=unconfined"  # clients say it to engines by empty lists
 _CDI = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*")  # vendor.com/class=name
 
 
@@ -73,7 +74,7 @@ def create_body(one: Instance) -> Document:
     if service.command is not None:
         body["Cmd"] = list(service.command)
     if service.entrypoint is not None:
-        body["Entrypoint"] = list(service.entrypoint) or [""]
+        body["Entrypoint"] = list(service.entrypoint)
     if service.healthcheck is not None:
         body["Healthcheck"] = healthcheck(service.healthcheck)
     if service.stop_grace_period is not None:
@@ -124,8 +125,8 @@ def host_config(one: Instance) -> Document:
     service = one.service
     config: Document = {
         "NetworkMode": network_mode(one),
-        "Binds": None,
-        "Mounts": [m for v in service.volumes for m in [mount(one, v)] if m]
+        "Binds": [bind_text(one, v) for v in service.volumes if is_bind_text(one, v)] or None,
+        "Mounts": [m for v in service.volumes if not is_bind_text(one, v) for m in [mount(one, v)] if m]
         + [_inherited(v, t) for v, t in one.inherited]
         + _file_mounts(one),
         "PortBindings": port_bindings(service.ports),
@@ -146,7 +147,7 @@ def host_config(one: Instance) -> Document:
         "UsernsMode": service.userns_mode,
         "Privileged": service.privileged,
         "ReadonlyRootfs": service.read_only,
-        "SecurityOpt": [_security_option(one, o) for o in service.security_opt] or None,
+        "SecurityOpt": [_security_option(one, o) for o in service.security_opt if o != _UNMASKED] or None,
         "StorageOpt": service.storage_opt or None,
         "Tmpfs": {path: options for path, _, options in (t.partition(":") for t in service.tmpfs)} or None,
         "ShmSize": service.shm_size,
@@ -160,6 +161,8 @@ def host_config(one: Instance) -> Document:
         "Links": None,
         **resources(service),
     }
+    if _UNMASKED in service.security_opt:
+        config |= {"MaskedPaths": [], "ReadonlyPaths": []}
     if service.logging is not None:
         config["LogConfig"] = {"Type": service.logging.driver, "Config": service.logging.options}
     return config
@@ -282,6 +285,24 @@ def _links(one: Instance) -> list[str]:
         made.append(f"{target}:{alias or name}")
     made += [link if ":" in link else f"{link}:{link}" for link in one.service.external_links]
     return made
+
+
+def is_bind_text(one: Instance, volume: VolumeMount) -> bool:
+    """Whether it goes to the engine as text (HostConfig.Binds), as Docker Compose says what needs no option of HostConfig.Mounts."""
+    bind, named = volume.bind, volume.volume
+    if ":" in volume.source + volume.target:
+        return False
+    if volume.type == "bind":
+        return bind is None or (bind.create_host_path and not (bind.propagation or bind.recursive or bind.idmap))
+    needs_options = named is not None and bool(named.labels or named.subpath or named.nocopy)
+    return volume.type == "volume" and volume.source in one.project.volumes and not needs_options
+
+
+def bind_text(one: Instance, volume: VolumeMount) -> str:
+    """`source:target:modes`."""
+    source = one.project.volumes[volume.source].name if volume.type == "volume" else volume.source
+    label = volume.bind.selinux if volume.bind else ""
+    return f"{source}:{volume.target}:{'ro' if volume.read_only else 'rw'}{f',{label}' if label else ''}"
 
 
 def mount(one: Instance, volume: VolumeMount) -> Document | None:
@@ -415,14 +436,14 @@ def _sharing(one: Instance, service: str) -> str:
 
 def _security_option(one: Instance, text: str) -> str:
     """A seccomp profile is a file of the caller's: it goes along as text."""
-    key, separator, value = text.partition("=") if "=" in text else text.partition(":")
+    key, _, value = text.partition("=") if "=" in text else text.partition(":")
     if key == "seccomp" and value not in ("unconfined", "builtin", ""):
         try:
             return "seccomp=" + json.dumps(json.loads(one.read(value)), separators=(",", ":"))
         except (OSError, ValueError) as error:
             where = place(one.project, ("services", one.service.name, "security_opt"))
             raise ProjectError("seccomp-profile", f"opening seccomp profile ({value}) failed: {error}", place=where) from None
-    return f"{key}={value}" if separator else text
+    return text
 
 
 def _port_key(text: str) -> str:

@@ -165,7 +165,10 @@ def _restart(host: Document) -> str:
 
 
 def _mounts(asked: Document) -> list[Document]:
-    return [m for m in asked["HostConfig"].get("Mounts") or () if m.get("Type") in ("bind", "volume") and m.get("Source")]
+    host = asked["HostConfig"]
+    texts = (text.split(":") for text in host.get("Binds") or ())
+    found = [{"Source": source, "Target": target, "ReadOnly": "ro" in modes.split(",")} for source, target, modes in texts]
+    return found + [m for m in host.get("Mounts") or () if m.get("Type") in ("bind", "volume") and m.get("Source")]
 
 
 def _plain(table: Mapping[str, str], asked: Document, source: Document) -> Document:

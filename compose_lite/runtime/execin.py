@@ -95,7 +95,7 @@ def _become(
             os.close(master)
             stdio = [slave, slave, slave]
         init.take_stdio(stdio, process, terminal=terminal)
-        init.become_program(process, state["seccomp"], {}, sync, make_folder=False)
+        init.become_program(process, state["seccomp"], {}, sync)
     except child.StartError as error:
         child.report(sync, error.status, error.says)
     except OSError as error:

@@ -20,6 +20,7 @@ import struct
 import termios
 
 from compose_lite.linux import capabilities, namespaces, openat2, process_title, unix
+from compose_lite.linux import mount as mounts
 from compose_lite.linux.syscall import prctl, set_name, syscall, write_file
 from compose_lite.runtime import messages, rootfs
 from compose_lite.runtime.child import StartError, close_all_but, report, reset_signals
@@ -137,7 +138,10 @@ def _prepare(launch: dict[str, Any], bundle: str, sync: _socket.socket, stdio: S
         state = hooks.state_of(bundle)
         hooks.run(config["hooks"], "createContainer", state)
     # 9. The new root; the old one is gone from here on (and with it every file that Python could import).
-    root.enter(readonly=bool((config.get("root") or {}).get("readonly")))
+    root.enter()
+    rootfs.make_working_folder(process.get("cwd") or "/")  # in a root that is to be read-only, too
+    if (config.get("root") or {}).get("readonly"):
+        mounts.restrict("/", mounts.RDONLY)
     if config.get("hooks"):
         hooks.run(config["hooks"], "startContainer", state)
     if slave >= 0:
@@ -154,19 +158,13 @@ def become_program(
     sync: _socket.socket,
     *,
     with_init: bool = False,
-    make_folder: bool = True,
 ) -> None:
-    """The last part, the same for a container's first process and for an exec: limits, user, capabilities, filter, execve.
-
-    make_folder: the working folder is made if it is missing; for an exec that is an error.
-    """
+    """The last part, the same for a container's first process and for an exec: limits, user, capabilities, filter, execve."""
     # 1. Nothing of ours may be open in the program. The hand-shake closes itself at execve, which tells the parent that it worked.
     close_all_but(sync.fileno())
     reset_signals()
     set_name(b"compose-init")
     cwd = process.get("cwd") or "/"
-    if make_folder:
-        rootfs.make_working_folder(cwd)
     if process.get("oomScoreAdj") is not None:
         set_oom_score(int(process["oomScoreAdj"]))
     # 2. Limits while we still may raise them.
@@ -278,8 +276,16 @@ def _raise_loopback() -> None:
     sock.close()
 
 
+def sysctl_path(key: str) -> str:
+    """sysctl(8): dots separate, a slash stands for a dot in a name. StartError for what would lead elsewhere."""
+    parts = [part.replace("/", ".") for part in key.split(".")]
+    if any(part in ("", ".", "..") for part in parts):
+        raise StartError(128, f'sysctl "{key}" is no name')
+    return "/proc/sys/" + "/".join(parts)
+
+
 def _set_sysctl(key: str, value: str) -> None:
-    path = "/proc/sys/" + key.replace(".", "/")
+    path = sysctl_path(key)
     try:
         write_file(path, value)
     except OSError as error:

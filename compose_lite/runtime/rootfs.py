@@ -268,10 +268,8 @@ class Root:
 
     # The end
 
-    def enter(self, *, readonly: bool) -> None:
+    def enter(self) -> None:
         """pivot_root(2) without a folder for the old root: both lie on `/` for a moment, then the old one goes."""
-        if readonly:
-            mounts.restrict(self.here, mounts.RDONLY)
         os.fchdir(self.fd)
         mounts.pivot_root(".", ".")
         mounts.mount(None, ".", None, mounts.SLAVE | mounts.REC)  # so that the umount is not seen outside

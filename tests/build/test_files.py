@@ -109,6 +109,30 @@ def test_times_modes_and_links_are_kept(source: Path, target: tuple[Path, int]):
     assert (root / "d/sub").stat().st_mtime == 20 and (root / "d/same").stat().st_ino == (root / "d/one").stat().st_ino
 
 
+@pytest.mark.parametrize(("chmod", "mode"), [("", 0o755), ("640", 0o640), ("2777", 0o755), ("go-rwx", 0o755), ("u=rwX,go=", 0o755)])
+def test_a_new_folder_is_a_parent_with_the_sources_time(source: Path, target: tuple[Path, int], chmod: str, mode: int):
+    tree, (root, fd) = Tree(str(source)), target
+    (source / "d").chmod(0o2700)
+    os.utime(source / "d", (30, 30))
+    (root / "there").mkdir(0o711)
+    look = Look((os.geteuid(), os.getegid()), parse_chmod(chmod) if chmod else None)
+    for place in ("new", "there"):
+        Writer(fd, look).put(tree, files.select(tree, "d")[0], f"/{place}")
+    new, there = ((root / place).stat() for place in ("new", "there"))
+    assert oct(new.st_mode & 0o7777) == oct(mode) and oct(there.st_mode & 0o7777) == oct(0o711)
+    assert new.st_mtime == there.st_mtime == 30
+
+
+def test_names_of_one_file_in_one_source_are_one_file(source: Path, target: tuple[Path, int]):
+    tree, (root, fd) = Tree(str(source), anonymous=True), target
+    os.link(source / "d/one", source / "d/same")
+    writer = Writer(fd, Look((os.geteuid(), os.getegid())))
+    for text, place in (("d", "/d"), ("d/one", "/e/"), ("d/same", "/e/")):
+        writer.put(tree, files.select(tree, text)[0], place)
+    writer.close()
+    assert (root / "d/one").stat().st_nlink == 2 and (root / "e/one").stat().st_nlink == 1
+
+
 def test_a_folder_is_not_put_on_a_file(source: Path, target: tuple[Path, int]):
     tree, (root, fd) = Tree(str(source)), target
     (root / "file").write_text("x")
@@ -132,6 +156,11 @@ def test_excluded_files_stay_behind(source: Path, target: tuple[Path, int]):
         ("u=rwX,go=rX", 0o700, False, 0o755),
         ("a+x", 0o600, False, 0o711),
         ("g+s,+t", 0o755, True, 0o3755),
+        ("u=rwX,go=r", 0o2700, True, 0o744),
+        ("u=rx", 0o7777, True, 0o3577),
+        ("g=rx", 0o7777, True, 0o5757),
+        ("o=rx", 0o7777, True, 0o7775),
+        ("g=u", 0o7777, True, 0o7777),
     ],
 )
 def test_chmod(text: str, mode: int, folder: bool, result: int):

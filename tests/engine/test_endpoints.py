@@ -79,6 +79,7 @@ def test_network_settings() -> None:
     assert found["Ports"] == {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "81/tcp": None}
     assert "x-interface" not in found["Networks"]["net"] and found["IPAddress"] == ""
     assert endpoints.network_settings(on("bridge"), [], live=False)["IPAddress"] == "10.0.0.2"
+    assert found["Networks"]["net"]["DNSNames"] and not endpoints.network_settings(made, [], live=False)["Networks"]["net"]["DNSNames"]
 
 
 def test_a_host_name_with_dots_is_the_long_one() -> None:

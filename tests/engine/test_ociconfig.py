@@ -79,10 +79,12 @@ def test_privileged() -> None:
 def test_security_options() -> None:
     assert config({"SecurityOpt": ["no-new-privileges"]})["process"]["noNewPrivileges"]
     assert "seccomp" not in config({"SecurityOpt": ["seccomp=unconfined"]})["linux"]
-    assert config({"SecurityOpt": ["systempaths=unconfined"]})["linux"]["maskedPaths"] == []
+    assert config({"MaskedPaths": []})["linux"]["maskedPaths"] == []
+    for wish, option in (("writable-cgroups=true", "rw"), ("writable-cgroups=false", "ro"), ("label=disable", "ro")):
+        assert option in mount(config({"SecurityOpt": [wish]}), "/sys/fs/cgroup")["options"]
     own = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]}'
     assert config({"SecurityOpt": [f"seccomp={own}"]})["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ALLOW"
-    for wrong in ("nonsense", "unknown=1", "seccomp={", "seccomp=[]"):
+    for wrong in ("nonsense", "unknown=1", "systempaths=unconfined", "writable-cgroups=maybe", "seccomp={", "seccomp=[]"):
         with pytest.raises(EngineError):
             config({"SecurityOpt": [wrong]})
 
@@ -105,7 +107,7 @@ def test_devices() -> None:
     assert made["devices"][0]["path"] == "/dev/fuse"
     assert {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"} in made["resources"]["devices"]
     assert made["resources"]["devices"][-1] == {"allow": True, "type": "c", "major": 1, "access": "r"}
-    for wrong in ("", "c 1:2", "x 1:2 r", "c 1 r", "c 1:b r", "c 1:2 q"):
+    for wrong in ("", "c 1:2", "x 1:2 r", "c 1 r", "c 1:b r", "c 1:2 q", "c  1:2 r", "c 1:2 rwmr", " c 1:2 r"):
         with pytest.raises(EngineError, match="invalid device cgroup rule format"):
             ociconfig.device_rule(wrong)
 
@@ -125,6 +127,8 @@ def test_namespaces() -> None:
     shared = config({"PidMode": "container:x"}, shared_pids={"pid": 77})
     assert {"type": "pid", "path": "/proc/77/ns/pid"} in shared["linux"]["namespaces"]
     assert "hostname" not in config({"UTSMode": "host"})
+    with pytest.raises(EngineError, match=r"kernel.domainname"):
+        ociconfig.oci_config(container({"UTSMode": "host"}, Domainname="example.org"), around())
 
 
 def test_sysctls_of_namespaces_of_its_own_alone() -> None:
@@ -135,6 +139,37 @@ def test_sysctls_of_namespaces_of_its_own_alone() -> None:
     for host in ({"Sysctls": {"vm.swappiness": "1"}}, {"Sysctls": {"net.x": "1"}, "NetworkMode": "host"}):
         with pytest.raises(EngineError, match=r"not in a separate kernel namespace|not allowed in (host network|the hosts ipc) namespace"):
             config(host)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "found"),
+    [
+        ("net/core/somaxconn", {}, {"net.core.somaxconn": "1"}),
+        ("net/ipv4/conf/eth0.1/rp_filter", {}, {"net.ipv4.conf.eth0/1.rp_filter": "1"}),
+        ("kernel.domainname", {}, {"kernel.domainname": "1"}),
+        ("kernel.domainname", {"UTSMode": "host"}, None),
+        ("kernel.hostname", {}, None),
+        ("vm/swappiness", {}, None),
+    ],
+)
+def test_names_of_sysctls(name: str, more: dict[str, Any], found: dict[str, str] | None) -> None:
+    host = {"Sysctls": {name: "1"}, **more}
+    if found is not None:
+        assert config(host)["linux"]["sysctl"] == found
+        return
+    with pytest.raises(EngineError, match="sysctl"):
+        config(host)
+
+
+def test_the_machines_memory_is_as_it_is_there() -> None:
+    assert mount(config({"IpcMode": "host"}, shm="/dev/shm"), "/dev/shm")["options"] == ["rbind", "rprivate"]
+    assert "noexec" in mount(config({"IpcMode": "shareable"}, shm="/run/x"), "/dev/shm")["options"]
+
+
+def test_a_tmpfs_takes_the_mode_that_it_is_told() -> None:
+    point = {"Type": "tmpfs", "Destination": "/x"}
+    assert ociconfig.user_mount(point, "", mode=0o750)["options"][-1] == "mode=750"
+    assert ociconfig.user_mount({**point, "x-options": "mode=700"}, "", mode=0o750)["options"][-1] == "mode=700"
 
 
 def test_a_users_mount_takes_the_place_of_ours_and_parents_come_first() -> None:

@@ -19,6 +19,8 @@ GROUP = "root:x:0:\napp:x:1001:\nextra:x:2000:app,other\n"
         ("1000", [], User(1000, 1001, (1001, 2000), "/home/app")),
         ("app:root", [], User(1000, 0, (0,), "/home/app")),
         ("app:5", ["extra", "9"], User(1000, 5, (5, 2000, 9), "/home/app")),
+        ("app", ["extra", "2000"], User(1000, 1001, (1001, 2000, 2000), "/home/app")),
+        ("", ["0", "root"], User(0, 0, (0, 0), "/root")),
         ("4321", [], User(4321, 0, (0,), "/")),
         ("7", [], User(70, 70, (70,), "/seven")),
     ],
@@ -33,10 +35,10 @@ def test_unknown_names(user: str, add: list[str]) -> None:
         resolve(user, add, PASSWD, GROUP)
 
 
-@pytest.mark.parametrize("user", ["-1", "2147483648", "99999999999"])
-def test_numbers_out_of_range(user: str) -> None:
+@pytest.mark.parametrize(("user", "add"), [("-1", []), ("2147483648", []), ("99999999999", []), ("app:-1", []), ("", ["4294967296"])])
+def test_numbers_out_of_range(user: str, add: list[str]) -> None:
     with pytest.raises(EngineError, match="uids and gids must be in range 0-2147483647"):
-        resolve(user, [], PASSWD, GROUP)
+        resolve(user, add, PASSWD, GROUP)
 
 
 def test_a_file_of_a_layered_root_never_comes_from_outside(tmp_path: Path) -> None:

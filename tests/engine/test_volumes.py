@@ -15,7 +15,7 @@ from compose_lite.engine.copyup import copy_up
 from compose_lite.engine.events import Bus
 from compose_lite.engine.record import Container
 from compose_lite.engine.store import Store
-from compose_lite.engine.volumes import Volumes, check_propagation, clean, resolved, visible
+from compose_lite.engine.volumes import Volumes, check_propagation, clean, folder_mode, resolved, visible
 from compose_lite.errors import EngineError
 from compose_lite.linux import mount
 from tests.engine.made import container
@@ -263,3 +263,23 @@ def test_the_server_of_a_network_volume_is_resolved(monkeypatch: pytest.MonkeyPa
     assert resolved("addr=127.0.0.1") == "addr=127.0.0.1"
     assert resolved("addr=files.example") == "addr=192.0.2.7"
     assert (resolved("rw"), resolved("addr=")) == ("rw", "addr=")
+
+
+def test_a_tmpfs_on_an_images_folder_takes_its_permissions(tmp_path: Path) -> None:
+    low, top = tmp_path / "low", tmp_path / "top"
+    (low / "a").mkdir(parents=True, mode=0o700)
+    (top / "b").mkdir(parents=True)
+    (low / "b").mkdir()
+    (top / "b").chmod(0o711)
+    (top / "link").symlink_to("/b")
+    (low / "file").touch()
+    layers = [str(low), str(top)]
+    assert [oct(folder_mode(layers, path)) for path in ("/a", "/b", "/link", "/file", "/new")] == [
+        "0o700", "0o711", "0o711", "0o1777", "0o1777",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "says"), [("relative", "must be absolute"), ("/", "destination can't be '/'"), ("/x/..", "can't be '/'")])
+def test_a_tmpfs_has_a_place(volumes: Open, path: str, says: str) -> None:
+    with pytest.raises(EngineError, match=says):
+        volumes().mount_points(container({"Tmpfs": {path: ""}}), (), lambda name: container())

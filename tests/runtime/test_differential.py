@@ -62,7 +62,7 @@ CASES: dict[str, dict[str, Any]] = {
     "user": {"user": User(1000, 1001, (1001, 5, 2000), "/home/app"), "config": {"WorkingDir": "/tmp/made/here"}},
     "capabilities": {"host": {"CapDrop": ["ALL"], "CapAdd": ["NET_ADMIN", "SYS_PTRACE"], "SecurityOpt": ["no-new-privileges"]}},
     "administrator": {"host": {"CapAdd": ["SYS_ADMIN"]}},
-    "unconfined": {"host": {"SecurityOpt": ["seccomp=unconfined", "systempaths=unconfined"]}},
+    "unconfined": {"host": {"SecurityOpt": ["seccomp=unconfined"], "MaskedPaths": [], "ReadonlyPaths": []}},
     "read-only": {"host": {"ReadonlyRootfs": True, "Tmpfs": {"/run": ""}}},
     "privileged": {"host": {"Privileged": True, "CgroupnsMode": "host"}},
     "limits": {

@@ -1,0 +1,61 @@
+"""What the engine is asked for on behalf of a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compose_lite.project.containerspec import Instance, create_body
+from compose_lite.spec.load import LoadOptions, load
+
+
+def body(folder: Path, service: str, beside: str = "") -> dict[str, Any]:
+    (folder / "compose.yaml").write_text(f"services:\n  a: {{image: x, {service}}}\n{beside}")
+    project = load(LoadOptions(environ={}, cwd=str(folder))).project
+    return create_body(Instance(project, project.services["a"], 1, "p-a-1", "", read=lambda path: '{"defaultAction": "A"}'))
+
+
+@pytest.mark.parametrize(("said", "asked"), [("[]", []), ('""', []), ("[run, it]", ["run", "it"]), ("null", None)])
+def test_an_empty_entrypoint_clears_the_images_and_leaves_its_command(tmp_path: Path, said: str, asked: list[str] | None) -> None:
+    assert body(tmp_path, f"entrypoint: {said}").get("Entrypoint") == asked
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("no-new-privileges:true", "no-new-privileges:true"),
+        ("seccomp:unconfined", "seccomp:unconfined"),
+        ("label=type:x_t", "label=type:x_t"),
+        ("seccomp:profile.json", 'seccomp={"defaultAction":"A"}'),
+        ("seccomp=profile.json", 'seccomp={"defaultAction":"A"}'),
+    ],
+)
+def test_security_options_go_as_they_are_and_profiles_as_text(tmp_path: Path, said: str, asked: str) -> None:
+    assert body(tmp_path, f"security_opt: ['{said}']")["HostConfig"]["SecurityOpt"] == [asked]
+
+
+@pytest.mark.parametrize(
+    ("said", "binds", "mounts"),
+    [
+        ("/a:/b", ["/a:/b:rw"], []),
+        ("'/a:/b:ro,z'", ["/a:/b:ro,z"], []),
+        ("/a:/b:rslave", None, ["/b"]),
+        ("data:/b", ["p_data:/b:rw"], []),
+        ("data:/b:nocopy", None, ["/b"]),
+        ("/b", None, ["/b"]),
+        ("{type: bind, source: /a, target: /b, bind: {create_host_path: false}}", None, ["/b"]),
+        ("{type: bind, source: '/a:c', target: /b}", None, ["/b"]),
+        ("{type: volume, source: data, target: /b, volume: {subpath: x}}", None, ["/b"]),
+        ("{type: tmpfs, target: /b}", None, ["/b"]),
+    ],
+)
+def test_what_needs_no_option_is_a_bind(tmp_path: Path, said: str, binds: list[str] | None, mounts: list[str]) -> None:
+    host = body(tmp_path, f"volumes: [{said}]", "name: p\nvolumes: {data: {}}\n")["HostConfig"]
+    assert (host["Binds"], [mount["Target"] for mount in host["Mounts"]]) == (binds, mounts)
+
+
+def test_unmasked_paths_are_said_by_empty_lists(tmp_path: Path) -> None:
+    host = body(tmp_path, "security_opt: ['systempaths=unconfined', 'no-new-privileges']")["HostConfig"]
+    assert (host["SecurityOpt"], host["MaskedPaths"], host["ReadonlyPaths"]) == (["no-new-privileges"], [], [])
