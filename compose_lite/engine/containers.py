@@ -81,13 +81,14 @@ class Containers(Runs):
 
     def _check_others(self, host: Document) -> None:
         """That the containers exist whose namespaces it joins or that it links to; the former are called by their ids from here on."""
-        for key in ("IpcMode", "PidMode"):
+        for key in ("IpcMode", "PidMode", "NetworkMode"):
             mode, _, name = str(host[key]).partition(":")
             if mode == "container":
                 try:
                     host[key] = f"container:{self.find(name).id}"
                 except EngineError as error:
-                    raise EngineError(error.says, http_status=400) from error
+                    if key != "NetworkMode":  # that is told at the start
+                        raise EngineError(error.says, http_status=400) from error
         for link in host["Links"] or ():
             name = link.partition(":")[0].removeprefix("/")
             try:

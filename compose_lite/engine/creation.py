@@ -247,6 +247,8 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bo
     if host["Privileged"]:
         host |= {key: wished.get(key) for key in ("MaskedPaths", "ReadonlyPaths")}
     host["SecurityOpt"] = _with_label(host)
+    if host["NetworkMode"].startswith("container:"):
+        _check_shared_network(host, body)
     for key in ("CapAdd", "CapDrop"):  # as Docker shows them, whatever they were called
         host[key] = ociconfig.capability_names(host[key]) if host.get(key) else host.get(key)
     if host["MemorySwappiness"] == -1:  # the docker program's way to say nothing
@@ -274,6 +276,20 @@ def _with_label(host: Document) -> list[str] | None:
     return wished
 
 
+def _check_shared_network(host: Document, body: Mapping[str, Any]) -> None:
+    """What belongs to the network that another container has. Docker's words."""
+    for wished, words in (
+        (body.get("Hostname"), "hostname and the network mode"),
+        (host["Links"], "container type network can't be used with links. This would result in undefined behavior"),
+        (host["Dns"], "dns and the network mode"),
+        (host["ExtraHosts"], "custom host-to-IP mapping and the network mode"),
+        (host["PortBindings"], "port publishing and the container type network mode"),
+        (body.get("ExposedPorts"), "port exposing and the container type network mode"),
+    ):
+        if wished:
+            raise EngineError(f"conflicting options: {words}", http_status=400)
+
+
 def _check_remapped(host: Document) -> None:
     """What a container in a user namespace of its own cannot have. Docker's words."""
     if host["Privileged"]:
@@ -299,8 +315,6 @@ def check_host_config(host: Document) -> list[str]:
         raise EngineError(says, http_status=400, remedy="Leave `storage_opt` out: a container's layer has no quota here.")
     if host["Isolation"] not in ("", "default"):
         raise EngineError(f"invalid isolation ({host['Isolation']}): linux only supports 'default'", http_status=400)
-    if host["UsernsMode"] not in ("", "host"):
-        raise EngineError(f"invalid user namespace mode: {host['UsernsMode']}", http_status=400)
     if host["LogConfig"]["Type"] not in LOG_DRIVERS:
         kind = host["LogConfig"]["Type"]
         raise EngineError(f'error looking up logging plugin {kind}: plugin "{kind}" not found', http_status=400)
@@ -319,6 +333,8 @@ def _check_resources(host: Document) -> list[str]:
         raise EngineError("You should always set the Memory limit when using Memoryswap limit, see usage", http_status=400)
     if memory and 0 < swap < memory:
         raise EngineError("Minimum memoryswap limit should be larger than memory limit, see usage", http_status=400)
+    if 0 < host["MemoryReservation"] < 6 * 2**20:
+        raise EngineError("Minimum memory reservation allowed is 6MB", http_status=400)
     if host["MemoryReservation"] and memory and memory < host["MemoryReservation"]:
         raise EngineError("Minimum memory limit can not be less than memory reservation limit, see usage", http_status=400)
     swappiness = host["MemorySwappiness"]
@@ -398,10 +414,6 @@ def _check_modes(host: Document) -> list[str]:
     mode = host["NetworkMode"]
     if host["PortBindings"] and mode == "host":
         warnings.append("Published ports are discarded when using host network mode")
-    if mode.startswith("container:"):
-        for key, words in (("PortBindings", "port publishing"), ("ExtraHosts", "custom host-to-IP mapping"), ("Dns", "dns")):
-            if host[key]:
-                raise EngineError(f"conflicting options: {words} and the container type network mode", http_status=400)
     if host["IpcMode"].split(":")[0] not in ("private", "shareable", "host", "none", "container"):
         raise EngineError(f"invalid IPC mode: {host['IpcMode']}", http_status=400)
     if host["PidMode"].split(":")[0] not in ("", "host", "container"):

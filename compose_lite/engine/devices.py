@@ -71,5 +71,7 @@ def disk_numbers(host: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
                 number = os.stat(path).st_rdev
             except OSError as error:
                 raise EngineError(f"stat {path}: {(error.strerror or '').lower()}", http_status=400) from error
+            if not number:
+                raise EngineError(f"{path} is no disk: rates and weights are for block devices", http_status=400)
             found[path] = (os.major(number), os.minor(number))
     return found

@@ -418,7 +418,8 @@ def user_mount(point: Mapping[str, Any], source: str, *, rootless: bool = False,
     """A mount point of the record as an OCI mount. source: where it is on the machine (unused for tmpfs); mode: a tmpfs's, unless told."""
     destination = _clean(point["Destination"])
     if point["Type"] == "tmpfs":
-        return _mount(destination, "tmpfs", "tmpfs", "noexec", "nosuid", "nodev", *tmpfs_options(point.get("x-options") or "", mode))
+        limits = ["noexec", "nosuid", "nodev", *([] if point["RW"] else ["ro"])]
+        return _mount(destination, "tmpfs", "tmpfs", *limits, *tmpfs_options(point.get("x-options") or "", mode))
     if point["Type"] == "image":
         return _image_mount(destination, point["x-layers"], rootless=rootless)
     access = [] if point["RW"] else ["ro"] if point.get("x-ro-top") else ["ro", "rro"]

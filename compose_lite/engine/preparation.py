@@ -177,6 +177,8 @@ class Preparation:
 
     def _user_mount(self, point: Document, container: Container, user: users.User) -> Document:
         source = self.volumes.source(point, container.layers)
+        if self.volumes.is_readonly(point):
+            point = {**point, "RW": False}
         mode = folder_mode(container.layers, point["Destination"]) if point["Type"] == "tmpfs" else 0
         made = ociconfig.user_mount(point, source, rootless=self.rootless, mode=mode)
         remap = self.remap_of(container)

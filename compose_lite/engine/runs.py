@@ -250,7 +250,7 @@ class Runs(ABC):
 
     async def _take_back(self, container: Container, live: Live, error: BaseException) -> None:
         if isinstance(error, StartFailed):
-            container.exit_code, container.error = error.exit_status, _START_FAILED + error.says
+            container.exit_code, container.error = start_status(error), _START_FAILED + error.says
         else:
             container.exit_code = 128
             container.error = error.says if isinstance(error, Error) else str(error)
@@ -541,3 +541,10 @@ class Runs(ABC):
         future: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
         self.live(container.id).attachers.append((stdin, future))
         return await future
+
+
+def start_status(error: StartFailed) -> int:
+    """The exit status of a container that was not started: 127 where something is not there or no folder; Docker too goes by the words."""
+    says = error.says.lower()
+    missing = "no such file or directory" in says or "not a directory" in says
+    return 127 if error.exit_status == 128 and missing else error.exit_status

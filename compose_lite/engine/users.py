@@ -45,9 +45,8 @@ def resolve(user: str, group_add: Iterable[str], passwd: str, group: str) -> Use
         more = [int(fields[2]) for fields in groups if entry[0] in fields[3].split(",")]
     else:
         gid, more = 0, []
-    more = [group for group in dict.fromkeys(more) if group != gid]
-    added = dict.fromkeys(_gid(str(name), groups) for name in group_add)  # once more, should the user be in it anyway
-    return User(uid, gid, (gid, *more, *added), home)
+    more += [_gid(str(name), groups) for name in group_add]
+    return User(uid, gid, tuple(dict.fromkeys([gid, *more])), home)
 
 
 def _gid(name: str, groups: Sequence[Sequence[str]]) -> int:

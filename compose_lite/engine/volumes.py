@@ -91,6 +91,11 @@ class Volumes:
         unknown = [key for key in options if key not in ("type", "o", "device", "size")]
         if unknown:
             raise EngineError(f'create {name}: invalid option: "{unknown[0]}"', http_status=400)
+        if options.get("size"):
+            raise EngineError(f"create {name}: quota size requested but no quota support", http_status=400)
+        for key in ("type", "device"):
+            if options and not options.get(key):
+                raise EngineError(f'create {name}: missing required option: "{key}"', http_status=400)
         data = self.folder / name / "_data"
         data.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         data.mkdir(exist_ok=True, mode=0o755)
@@ -181,7 +186,7 @@ class Volumes:
             _check_tmpfs(path, options)
             if clean(path) in mine:
                 raise EngineError(f"Duplicate mount point: {clean(path)}", http_status=400)
-            points.setdefault(clean(path), {**_point("tmpfs", "", path), "x-options": options, "x-hidden": True})
+            points[clean(path)] = {**_point("tmpfs", "", path), "x-options": options, "x-hidden": True}
         for path in (*(container.config.get("Volumes") or ()), *image_volumes):
             if clean(path) == "/":
                 raise EngineError(f"invalid volume specification: '{path}': destination can't be '/'", http_status=400)
@@ -205,17 +210,25 @@ class Volumes:
         unknown = [m for m in modes if m not in _MODES and m not in _PROPAGATION]
         if unknown:
             raise EngineError(f"invalid volume specification: '{text}': invalid mode: {parts[2]}", http_status=400)
+        kind = "bind" if source.startswith("/") else "volume"
+        propagation = next((m for m in modes if m in _PROPAGATION), "")
         if not target.startswith("/") or clean(target) == "/":
-            says = f"invalid mount path: '{target}' mount path must be absolute" if clean(target) != "/" else "destination can't be '/'"
-            kind = "bind" if source.startswith("/") else "volume"
+            says = f"invalid mount path: '{target}' mount path must be absolute"
+            says = says if clean(target) != "/" else "invalid specification: destination can't be '/'"
             raise EngineError(f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\": {says}", http_status=400)
-        if source.startswith("/"):
+        refused = "VolumeOptions" if kind == "bind" and "nocopy" in modes else "BindOptions" if kind == "volume" and propagation else ""
+        if refused:
+            says = (
+                f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\": field {refused} must not be specified"
+            )
+            raise EngineError(says, http_status=400)
+        if kind == "bind":
             point = _point("bind", clean(source), target) | {"x-create": True, "Propagation": "rprivate"}
         else:
             point = self._volume_point(self.create({"Name": source})["Name"], target) | {"Mode": "z", "x-nocopy": "nocopy" in modes}
         point["Mode"] = ",".join(modes) or point["Mode"]
         point["RW"] = "ro" not in modes
-        point["Propagation"] = next((m for m in modes if m in _PROPAGATION), point["Propagation"])
+        point["Propagation"] = propagation or point["Propagation"]
         return point
 
     def _mount(self, mount: Mapping[str, Any]) -> Document:
@@ -279,8 +292,9 @@ class Volumes:
         found = layers
         if subpath:
             found = [place for layer in layers if (place := _inside(layer, subpath)) is not None]
-            if not found or not os.path.isdir(found[-1]):
-                raise EngineError(f"cannot access path {subpath} of image {source}: no such folder", http_status=400)
+            if not found:
+                raise EngineError(f"cannot access path {subpath} of image {source}: no such file or directory", http_status=400)
+            found = [place for place in found if os.path.isdir(place)] if os.path.isdir(found[-1]) else found[-1:]
         point = _point("image", found[-1], target) | {"Name": source, "Propagation": "rprivate", "x-layers": list(found)}
         return point | {"RW": False}
 
@@ -301,7 +315,8 @@ class Volumes:
             return ""
         document = self.find(point["Name"])
         root = self._backing(document)
-        if not point.get("x-nocopy") and not point.get("x-subpath") and not point.get("x-copied"):
+        is_fresh = (document["Options"] or {}).get("type") == "tmpfs"  # Docker fills what it mounts for that moment alone
+        if not point.get("x-nocopy") and not point.get("x-subpath") and not point.get("x-copied") and not is_fresh:
             with self._filling:  # containers that start side by side may share it
                 self._fill(document["Name"], root, layers, point["Destination"])
         subpath = point.get("x-subpath")
@@ -319,6 +334,11 @@ class Volumes:
             raise EngineError(f"cannot access path {root}/{subpath}: lstat {root}/{subpath}: {why}", http_status=400) from error
         finally:
             os.close(fd)
+
+    def is_readonly(self, point: Mapping[str, Any]) -> bool:
+        """Whether the volume's own options say so (`o: bind,ro`); inspect shows what the service said."""
+        options = (self.find(point["Name"])["Options"] or {}) if point["Type"] == "volume" else {}
+        return "ro" in (options.get("o") or "").split(",")
 
     def _fill(self, name: str, root: str, layers: Sequence[str], place: str) -> None:
         """An empty volume, or one whose filling was broken off by a kill, takes the image's content."""

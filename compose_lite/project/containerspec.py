@@ -79,8 +79,8 @@ def create_body(one: Instance) -> Document:
         body["Healthcheck"] = healthcheck(service.healthcheck)
     if service.stop_grace_period is not None:
         body["StopTimeout"] = -(-service.stop_grace_period // 10**9)
-    if service.mac_address:
-        body["MacAddress"] = service.mac_address
+    if not service.network_mode and (address := _hardware_address(service)):
+        body["MacAddress"] = address
     return body
 
 
@@ -177,6 +177,8 @@ def resources(service: Service) -> Document:
     made: Document = {
         "NanoCpus": round(cpus * 10**9),
         "CpuShares": service.cpu_shares,
+        "CpuCount": service.cpu_count,
+        "CpuPercent": round(service.cpu_percent),
         "CpuPeriod": service.cpu_period,
         "CpuQuota": service.cpu_quota,
         "CpuRealtimePeriod": service.cpu_rt_period,
@@ -276,6 +278,12 @@ def endpoints(one: Instance) -> Document:
     return made
 
 
+def _hardware_address(service: Service) -> str:
+    """Its own, or that of the network that comes first."""
+    wishes = (service.networks[key] for key in service.networks_by_priority())
+    return service.mac_address or next((wish.mac_address for wish in wishes if wish), "")
+
+
 def _links(one: Instance) -> list[str]:
     made = []
     for link in one.service.links:
@@ -301,8 +309,12 @@ def is_bind_text(one: Instance, volume: VolumeMount) -> bool:
 def bind_text(one: Instance, volume: VolumeMount) -> str:
     """`source:target:modes`."""
     source = one.project.volumes[volume.source].name if volume.type == "volume" else volume.source
-    label = volume.bind.selinux if volume.bind else ""
-    return f"{source}:{volume.target}:{'ro' if volume.read_only else 'rw'}{f',{label}' if label else ''}"
+    modes = ["ro" if volume.read_only else "rw"]
+    if volume.bind:
+        modes += [volume.bind.selinux, volume.bind.propagation]
+    if volume.volume and volume.volume.nocopy:
+        modes.append("nocopy")
+    return f"{source}:{volume.target}:{','.join(filter(None, modes))}"
 
 
 def mount(one: Instance, volume: VolumeMount) -> Document | None:
@@ -338,6 +350,7 @@ def mount(one: Instance, volume: VolumeMount) -> Document | None:
             }
             made["VolumeOptions"] = {k: v for k, v in made["VolumeOptions"].items() if v}
     elif volume.type == "tmpfs":
+        made["Source"] = volume.source
         if volume.tmpfs:
             made["TmpfsOptions"] = {"SizeBytes": volume.tmpfs.size, "Mode": volume.tmpfs.mode}
     elif volume.type == "image":
@@ -382,6 +395,13 @@ def _granted(one: Instance) -> list[tuple[str, FileReference, Any]]:
                 )  # fmt: skip
             default = f"/run/secrets/{reference.source}" if section == "secrets" else f"/{reference.source}"
             target = reference.target or default
+            if declared.environment and "content" not in declared.model_fields_set:
+                raise ProjectError(
+                    "variable-unset",
+                    f'environment variable "{declared.environment}" required by {section[:-1]} "{declared.name}" is not set',
+                    place=place(one.project, (section, reference.source, "environment")),
+                    remedy="Set it, on the command line or in .env.",
+                )
             if not target.startswith("/"):
                 target = f"/run/secrets/{target}" if section == "secrets" else f"/{target}"
             found.append((str(PurePosixPath(target)), reference, declared))

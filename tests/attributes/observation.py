@@ -89,7 +89,8 @@ def _mount(line: str) -> str:
     if "-" not in words:
         return line
     dash = words.index("-")
-    propagation = ",".join(re.sub(r":\d+", "", word) for word in words[6:dash]) or "private"
+    # Docker's volumes are slaves of the machine's mounts: stricter is no difference
+    propagation = ",".join(re.sub(r":\d+", "", word) for word in words[6:dash] if "master" not in word) or "private"
     kind, source, *options = words[dash + 1 :]
     root = words[3]
     if "ID64" in root or "ID12" in root:
@@ -97,6 +98,7 @@ def _mount(line: str) -> str:
     root = re.sub(r"^.*/(?=[^/]+/_data)", "", root)
     root = re.sub(r"^/(?:run|tmp).*?/(?:ID64)/", "/ID64/", root)
     more = "" if kind in ("overlay", "ext4", "devtmpfs") else ",".join(sorted(re.sub(r"\binode64\b,?", "", ",".join(options)).split(",")))
+    more = more.removeprefix("ro").removeprefix("rw") if kind == "tmpfs" else more
     shown = "" if kind in ("overlay", "cgroup") else source  # the machine's word for the hierarchy
     return f"{words[4]} {root} {words[5]} {propagation} {kind} {shown} {more}"
 
@@ -125,7 +127,7 @@ _LABELS = ("config-hash", "version", "image", "replace", "environment_file", "pr
 def inspected(document: Mapping[str, Any], place: Place) -> Document:
     """`inspect` as path -> value, without ids, times and places."""
     found = {}
-    for path, value in _leaves(document, ()):
+    for path, value in _leaves(document, ()) if document else ():
         name = path[-1] if path else ""
         if set(path) & _UNLIKE or any(name == f"com.docker.compose.{label}" for label in _LABELS):
             continue

@@ -50,7 +50,7 @@ def test_a_probe_without_what_is_another_each_time() -> None:
     found = parts(OUTPUT, PLACE)
     assert found["names"] == ["hosts: ADDRESS ID12"]
     assert found["namespaces"] == ["net other", "net own"]
-    assert found["mounts"] == ["/data PROJECT_data/_data rw,relatime master ext4 /dev/vda "]
+    assert found["mounts"] == ["/data PROJECT_data/_data rw,relatime private ext4 /dev/vda "]
 
 
 def test_inspect_without_ids() -> None:

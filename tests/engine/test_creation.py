@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compose_lite.engine import creation, ociconfig
 from compose_lite.engine.defaults import MASKED
+from compose_lite.engine.devices import disk_numbers
+from compose_lite.engine.runs import start_status
 from compose_lite.errors import EngineError
+from compose_lite.runtime.answers import StartFailed
 
 IMAGE = {"Entrypoint": ["start"], "Cmd": ["one", "two"]}
 
@@ -81,3 +85,46 @@ def test_only_who_shares_the_machines_network_is_called_as_the_machine(host: dic
 def test_modes_that_there_are_not(host: dict[str, Any]) -> None:
     with pytest.raises(EngineError, match=r"invalid (PID|IPC|UTS|cgroup namespace) mode"):
         creation.host_config_of({"HostConfig": host}, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"Hostname": "named"}, "hostname and the network mode"),
+        ({"ExposedPorts": {"80/tcp": {}}}, "port exposing and the container type network mode"),
+        ({"HostConfig": {"Links": ["a:b"]}}, "can't be used with links"),
+        ({"HostConfig": {"Dns": ["1.2.3.4"]}}, "dns and the network mode"),
+        ({"HostConfig": {"ExtraHosts": ["a:1.2.3.4"]}}, "custom host-to-IP mapping and the network mode"),
+        ({"HostConfig": {"PortBindings": {"80/tcp": [{}]}}}, "port publishing and the container type network mode"),
+    ],
+)
+def test_what_a_shared_network_already_has(more: dict[str, Any], says: str) -> None:
+    body = {**more, "HostConfig": {"NetworkMode": "container:x", **more.get("HostConfig", {})}}
+    with pytest.raises(EngineError, match=f"conflicting options: .*{says}"):
+        creation.host_config_of(body, 1)
+    creation.host_config_of({**body, "HostConfig": {**body["HostConfig"], "NetworkMode": "bridge"}}, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "says", "found"),
+    [
+        (128, 'error mounting "x": not a directory: Are you trying', 127),
+        (128, "open /proc/sys/net/x: no such file or directory", 127),
+        (128, "invalid argument", 128),
+        (126, "permission denied", 126),
+    ],
+)
+def test_the_status_of_a_start_that_failed(status: int, says: str, found: int) -> None:
+    assert start_status(StartFailed(status, says)) == found
+
+
+def test_memory_that_is_too_little() -> None:
+    for key, what in (("Memory", "limit"), ("MemoryReservation", "reservation")):
+        with pytest.raises(EngineError, match=f"Minimum memory {what} allowed is 6MB"):
+            creation.host_config_of({"HostConfig": {key: 2**20}}, 1)
+
+
+def test_rates_are_for_disks(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match="file is no disk"):
+        disk_numbers({"BlkioDeviceReadBps": [{"Path": str(tmp_path / "file"), "Rate": 1}]})

@@ -167,7 +167,8 @@ def test_the_machines_memory_is_as_it_is_there() -> None:
 
 
 def test_a_tmpfs_takes_the_mode_that_it_is_told() -> None:
-    point = {"Type": "tmpfs", "Destination": "/x"}
+    point = {"Type": "tmpfs", "Destination": "/x", "RW": True}
+    assert "ro" in ociconfig.user_mount({**point, "RW": False}, "")["options"]
     assert ociconfig.user_mount(point, "", mode=0o750)["options"][-1] == "mode=750"
     assert ociconfig.user_mount({**point, "x-options": "mode=700"}, "", mode=0o750)["options"][-1] == "mode=700"
 

@@ -283,3 +283,45 @@ def test_a_tmpfs_on_an_images_folder_takes_its_permissions(tmp_path: Path) -> No
 def test_a_tmpfs_has_a_place(volumes: Open, path: str, says: str) -> None:
     with pytest.raises(EngineError, match=says):
         volumes().mount_points(container({"Tmpfs": {path: ""}}), (), lambda name: container())
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ({"Binds": ["/a:/b:rw,nocopy"]}, "VolumeOptions must not be specified"),
+        ({"Binds": ["data:/b:rshared"]}, "BindOptions must not be specified"),
+        ({"Binds": ["/a:b"]}, "must be absolute"),
+        ({"Mounts": [{"Type": "tmpfs", "Target": "/b", "Source": "x"}]}, "field Source must not be specified"),
+    ],
+)
+def test_what_a_mount_cannot_have(volumes: Open, host: dict[str, Any], says: str) -> None:
+    with pytest.raises(EngineError, match=says):
+        volumes().mount_points(container(host), (), lambda name: container())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"device": "/x", "o": "bind"}, 'missing required option: "type"'),
+        ({"type": "tmpfs"}, 'missing required option: "device"'),
+        ({"size": "1m"}, "quota size requested but no quota support"),
+    ],
+)
+def test_options_that_a_volume_needs(volumes: Open, options: dict[str, str], says: str) -> None:
+    with pytest.raises(EngineError, match=says):
+        volumes().create({"Name": "data", "DriverOpts": options})
+
+
+def test_a_volume_whose_options_say_so_is_read_only(volumes: Open) -> None:
+    them = volumes()
+    for name, words, found in (("shut", "bind,ro", True), ("open", "bind", False)):
+        them.create({"Name": name, "DriverOpts": {"type": "none", "device": "/x", "o": words}})
+        [point] = them.mount_points(container({"Binds": [f"{name}:/b"]}), (), lambda name: container())
+        assert them.is_readonly(point) is found and point["RW"]
+
+
+def test_a_tmpfs_lies_on_what_another_container_has_there(volumes: Open) -> None:
+    other = container({})
+    other.mounts = [{"Type": "bind", "Destination": "/b", "Source": "/a", "RW": True}]
+    [point] = volumes().mount_points(container({"VolumesFrom": ["x"], "Tmpfs": {"/b": ""}}), (), lambda name: other)
+    assert point["Type"] == "tmpfs"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from compose_lite.errors import ProjectError
 from compose_lite.project.containerspec import Instance, create_body
 from compose_lite.spec.load import LoadOptions, load
 
@@ -44,6 +45,9 @@ def test_security_options_go_as_they_are_and_profiles_as_text(tmp_path: Path, sa
         ("/a:/b:rslave", None, ["/b"]),
         ("data:/b", ["p_data:/b:rw"], []),
         ("data:/b:nocopy", None, ["/b"]),
+        ("/a:/b:nocopy", ["/a:/b:rw,nocopy"], []),
+        ("data:/b:rslave", ["p_data:/b:rw,rslave"], []),
+        ("data:/b:z", ["p_data:/b:rw,z"], []),
         ("/b", None, ["/b"]),
         ("{type: bind, source: /a, target: /b, bind: {create_host_path: false}}", None, ["/b"]),
         ("{type: bind, source: '/a:c', target: /b}", None, ["/b"]),
@@ -59,3 +63,21 @@ def test_what_needs_no_option_is_a_bind(tmp_path: Path, said: str, binds: list[s
 def test_unmasked_paths_are_said_by_empty_lists(tmp_path: Path) -> None:
     host = body(tmp_path, "security_opt: ['systempaths=unconfined', 'no-new-privileges']")["HostConfig"]
     assert (host["SecurityOpt"], host["MaskedPaths"], host["ReadonlyPaths"]) == (["no-new-privileges"], [], [])
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("mac_address: '02:42:ac:11:00:02'", "02:42:ac:11:00:02"),
+        ("networks: {default: {mac_address: '02:42:ac:11:00:03'}}", "02:42:ac:11:00:03"),
+        ("network_mode: none, mac_address: '02:42:ac:11:00:02'", None),
+        ("tty: true", None),
+    ],
+)
+def test_the_hardware_address_is_that_of_a_network(tmp_path: Path, said: str, asked: str | None) -> None:
+    assert body(tmp_path, said).get("MacAddress") == asked
+
+
+def test_a_variable_that_is_not_set_gives_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r'"GONE" required by config "p_c" is not set'):
+        body(tmp_path, "configs: [c]", "name: p\nconfigs: {c: {environment: GONE}}\n")
