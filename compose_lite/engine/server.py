@@ -96,15 +96,34 @@ class Duplex:
         except OSError:
             return b""
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, hurry: asyncio.Future[Any] | None = None) -> None:
+        """Waits for a client that reads slowly, but not when `hurry` is done: then it is kept here."""
         try:
             self._writer.write(data)
             if self._writer.transport.get_write_buffer_size() > 65536:
-                await self._writer.drain()
+                await self._drained(hurry)
         except OSError as error:
             raise Gone from error
         if self._writer.transport.is_closing():
             raise Gone
+
+    async def _drained(self, hurry: asyncio.Future[Any] | None) -> None:
+        if hurry is None:
+            await self._writer.drain()
+        elif not hurry.done():
+            drained = asyncio.ensure_future(self._writer.drain())
+            try:
+                await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                drained.cancel()
+            if drained.done():
+                drained.result()
+
+    async def flush(self) -> None:
+        """Until the client has got all, or is gone."""
+        self._writer.transport.set_write_buffer_limits(0)
+        with contextlib.suppress(OSError):
+            await self._writer.drain()
 
     async def taken(self) -> None:
         """Until the client has read what was sent (SIOCOUTQ of unix(7)); not for long, as it need not read at all."""

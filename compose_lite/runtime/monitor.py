@@ -1,7 +1,8 @@
 """The monitor of one container: parent of its first process; moves its stdio, writes its log, records how it ended.
 
 It must never need the engine to make progress, nor import anything after the fork. Output waits (the container blocks) while an
-attached client does not read; a client that is gone is forgotten.
+attached client does not read; a client that is gone is forgotten. When the container has ended, its last output is in the log and its end
+recorded at once, and then slow clients get what they have not taken.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _CHUNK = 32 * 1024
-_DRAIN_SECONDS = 5.0
+_DRAIN_SECONDS = _LINGER_SECONDS = 5.0
 UNKNOWN = 255  # a status that nobody saw
 
 
@@ -37,7 +38,7 @@ class _Client:
     def __init__(self, sock: _socket.socket) -> None:
         self.sock = sock
         self.wants_output = self.writes = False
-        self.pending: bytes | None = None
+        self.pending: list[bytes] = []  # frames that it has not taken yet; more than one only when the container has ended
 
 
 class Monitor:
@@ -75,6 +76,17 @@ class Monitor:
         self._drain()
         self.log.close()
         return self._reap() if self.parent else 0
+
+    def linger(self) -> None:
+        """After the end is recorded: what clients have not taken yet."""
+        if self.pidfd >= 0:
+            self.epoll.unregister(self.pidfd)
+        for fd in list(self.born.outputs):
+            self._forget_output(fd)
+        until = time.monotonic() + _LINGER_SECONDS
+        while any(client.pending for client in self.clients.values()) and (left := until - time.monotonic()) > 0:
+            for fd, event in self.epoll.poll(left):
+                self._handle(fd, event)
 
     def _handle(self, fd: int, event: int) -> None:
         if fd in self.born.outputs:
@@ -121,10 +133,13 @@ class Monitor:
             os.close(fd)
 
     def _send(self, client: _Client, framed: bytes) -> None:
+        if client.pending:
+            client.pending.append(framed)
+            return
         try:
             client.sock.send(framed, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
         except BlockingIOError:
-            client.pending = framed
+            client.pending.append(framed)
             self.epoll.modify(client.sock.fileno(), select.EPOLLOUT)
             for fd in self.born.outputs:
                 self.epoll.modify(fd, 0)
@@ -132,14 +147,14 @@ class Monitor:
             self._drop(client)
 
     def _resume(self, client: _Client) -> None:
-        framed, client.pending = client.pending, None
-        if framed is not None:
-            self.epoll.modify(client.sock.fileno(), select.EPOLLIN)
+        self.epoll.modify(client.sock.fileno(), select.EPOLLIN)
+        pending, client.pending = client.pending, []
+        for framed in pending:
             self._send(client, framed)
         self._reopen_outputs()
 
     def _reopen_outputs(self) -> None:
-        if all(client.pending is None for client in self.clients.values()):
+        if not any(client.pending for client in self.clients.values()):
             for fd in self.born.outputs:
                 self.epoll.modify(fd, select.EPOLLIN)
 
@@ -165,7 +180,7 @@ class Monitor:
         self._reopen_outputs()
 
     def _hear(self, client: _Client, event: int) -> None:
-        if client.pending is not None and event & select.EPOLLOUT:
+        if client.pending and event & select.EPOLLOUT:
             self._resume(client)
             return
         if event & (select.EPOLLERR | select.EPOLLHUP) and not event & select.EPOLLIN:
@@ -264,7 +279,7 @@ class Monitor:
 
     def _listen_to_writers(self, on: bool) -> None:
         for client in self.clients.values():
-            if client.writes and client.pending is None:
+            if client.writes and not client.pending:
                 self.epoll.modify(client.sock.fileno(), select.EPOLLIN if on else 0)
 
     def _watch_input(self, on: bool) -> None:
@@ -321,13 +336,8 @@ class Monitor:
         """What is still in the pipes. Its writers are dead, but for a shared pid namespace: there the rest is not waited for."""
         until = time.monotonic() + _DRAIN_SECONDS
         for fd in list(self.born.outputs):
-            while fd in self.born.outputs and time.monotonic() < until:
-                if any(client.pending is not None for client in self.clients.values()):
-                    for ready, event in self.epoll.poll(0.1):
-                        if ready in self.clients:
-                            self._hear(self.clients[ready], event)
-                elif not self._read_output(fd):
-                    break
+            while fd in self.born.outputs and time.monotonic() < until and self._read_output(fd):
+                pass
 
     def _reap(self) -> int:
         _, status = os.waitpid(self.born.pid, 0)
@@ -363,4 +373,6 @@ def take_over(bundle: str, state: dict[str, Any], outputs: list[int], process: i
         born.outputs = dict(zip(outputs, ("stdout", "stderr"), strict=False))
     state["monitor"], state["monitor_start"] = os.getpid(), pidfd.start_time(os.getpid())
     container.write_json(bundle, "state.json", state)
-    Monitor(born, bundle, process, parent=False).serve()
+    loop = Monitor(born, bundle, process, parent=False)
+    loop.serve()
+    loop.linger()

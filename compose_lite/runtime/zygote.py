@@ -344,6 +344,7 @@ def _monitor(request: int, fds: list[int]) -> NoReturn:
                 from compose_lite.runtime import foreign
 
                 foreign.delete(state["runtime"], loop.bundle, state["id"])
+            loop.linger()
     finally:
         _end(status)
 

@@ -30,9 +30,11 @@ class Client:
     async def receive(self) -> bytes:
         return b""
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, hurry: object = None) -> None:
         await asyncio.sleep(self.delay)
         self.got += data
+
+    async def flush(self) -> None: ...
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["ends-unread", "has-ended"])
@@ -53,11 +55,46 @@ def test_attached_output_of_a_container_that_ends_as_stdin_does(ended: bool) -> 
         theirs.send(messages.frame(messages.STDOUT, b"last words"))
         container: Any = SimpleNamespace(tty=False)
         wants = {"stdout": True, "stderr": True}
-        await asyncio.wait_for(streams._join(container, client, Ending(ours), Watch(b""), True, wants), 10)
+        await asyncio.wait_for(streams._join(container, client, Ending(ours), Watch(b""), True, wants, asyncio.Event()), 10)
 
     asyncio.run(talk())
     ours.close()
     assert client.got == frame(STDOUT, b"last words")
+
+
+def test_the_rest_of_an_ended_container_is_kept_for_a_slow_client() -> None:
+    """`run app | less`: while it runs it waits for its reader; its monitor does not, once it has ended."""
+    ours, monitor = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    monitor.setblocking(False)
+    piece, count = bytes(30_000), 60
+
+    async def tell() -> None:
+        for _ in range(count):
+            await asyncio.get_running_loop().sock_sendall(monitor, messages.frame(messages.STDOUT, piece))
+        monitor.close()
+
+    async def talk() -> None:
+        near, far = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        container: Any = SimpleNamespace(tty=True)
+        wants, ended = {"stdout": True, "stderr": True}, asyncio.Event()
+        joined = asyncio.ensure_future(streams._join(container, Duplex(reader, writer), Attachment(ours), None, True, wants, ended))
+        told = asyncio.ensure_future(tell())
+        await asyncio.sleep(0.2)
+        assert not told.done()
+        ended.set()
+        await asyncio.wait_for(told, 10)
+        far.setblocking(False)
+        got = 0
+        while got < count * len(piece):
+            got += len(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(far, 1 << 20), 10))
+        await asyncio.wait_for(joined, 10)
+        writer.close()
+        far.close()
+
+    asyncio.run(talk())
+    ours.close()
 
 
 def test_exec_output_for_a_slow_client() -> None:

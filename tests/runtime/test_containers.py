@@ -161,6 +161,26 @@ def test_terminals(tmp_path: Path) -> None:
     on_kernel(test, tmp_path)
 
 
+def test_an_end_does_not_wait_for_a_slow_client(tmp_path: Path) -> None:
+    """With more in socket and pipe than the socket holds alone: the end is told, all of it is in the log, then the client gets it."""
+
+    async def test(r: Rig) -> None:
+        launch = r.launch("busybox", "dd", "if=/dev/zero", "bs=240000", "count=1", "status=none")
+        await r.runtime.create(launch)
+        attached = await r.runtime.attach(launch.id)
+        await r.runtime.start(launch.id)
+        await r.ended(launch.id, seconds=4)
+        assert len(text(r.log(launch.id))) == 240_000
+        got = 0
+        while piece := await attached.read():
+            got += len(piece[1])
+        assert got == 240_000
+        attached.close()
+        await r.runtime.delete(launch.id)
+
+    on_kernel(test, tmp_path)
+
+
 def test_stdin_and_back_pressure(tmp_path: Path) -> None:
     async def test(r: Rig) -> None:
         launch = r.launch("cat", stdin="once")

@@ -73,7 +73,8 @@ async def attach(rooms: Rooms, request: Request) -> None:
             return
         attachment = ready.result()
         try:
-            await _join(container, duplex, attachment, watch if stdin else None, output, wants)
+            ended = rooms.containers.live(container.id).ended
+            await _join(container, duplex, attachment, watch if stdin else None, output, wants, ended)
         finally:
             attachment.close()
     finally:
@@ -90,9 +91,17 @@ def _watch(keys: str, tty: bool) -> Watch:
 
 
 async def _join(
-    container: Container, duplex: Duplex, attachment: Attachment, stdin: Watch | None, output: bool, wants: dict[str, bool]
+    container: Container,
+    duplex: Duplex,
+    attachment: Attachment,
+    stdin: Watch | None,
+    output: bool,
+    wants: dict[str, bool],
+    ended: asyncio.Event,
 ) -> None:
-    """stdin: passed on when given, until it finds the detach keys; the call ends then."""
+    """stdin: passed on when given, until it finds the detach keys; the call ends then. A container waits for a client that reads slowly;
+    once it has ended the rest is kept here for that client, as its monitor does not stay for long."""
+    hurry = asyncio.ensure_future(ended.wait())
 
     async def feed() -> None:
         with contextlib.suppress(OSError):
@@ -111,13 +120,14 @@ async def _join(
         while (piece := await attachment.read()) is not None:
             stream, data = piece
             if output and wants[stream]:
-                await duplex.send(data if container.tty else frame(STDOUT if stream == "stdout" else STDERR, data))
+                await duplex.send(data if container.tty else frame(STDOUT if stream == "stdout" else STDERR, data), hurry)
+        await duplex.flush()
 
     both = [asyncio.ensure_future(work()) for work in (feed, show)]
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for one in both:
+        for one in (*both, hurry):
             one.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await both[1]
