@@ -294,9 +294,16 @@ def _ours(folder: str) -> bool:
 
 
 def settle_in(name: str) -> None:
-    """Moves this process out of its caller's group in every hierarchy, so that the end of a session or CI step does not end it."""
+    """Moves this process out of its caller's group in every hierarchy, so that the end of a session or CI step does not end it.
+
+    At the top of a hierarchy of version 1 it stays: there is nothing above to end it, and a group there would weigh as much as one
+    process beside it, with all engines of the machine in it.
+    """
     where = layout()
+    at_top = tops(where, read_file("/proc/self/cgroup").decode())
     for base in _bases(where):
+        if base in at_top:
+            continue
         try:
             _make_folders(base, name, cpuset=base == where.controllers.get("cpuset"))
             write_file(f"{base}{name}/cgroup.procs", "0")
@@ -308,17 +315,29 @@ def anticipate_joins(name: str) -> bool:
     """On version 1: lets the joins of the next 10 ms go at once. Called while somebody is on the way to start a process.
 
     A write to `cgroup.procs` takes a lock for all processes, for which the kernel waits a grace period (RCU, 10 ms and more) unless
-    another write was just before. This process, which is in the group `name`, is moved to where it is: nothing happens but the wait.
+    another write was just before. This process, which is in the group `name` (see `settle_in`), is moved to where it is: nothing happens
+    but the wait.
     Version 2 has clone3(CLONE_INTO_CGROUP) instead. False: there is nothing to wait for, do not ask again.
     """
     where = layout()
     if where.version == 2 or not where.controllers:
         return False
+    base = next(iter(where.controllers.values()))
+    group = base if base in tops(where, read_file("/proc/self/cgroup").decode()) else base + name
     try:
-        write_file(f"{next(iter(where.controllers.values()))}{name}/cgroup.procs", "0")
+        write_file(f"{group}/cgroup.procs", "0")
     except OSError:
         return False
     return True
+
+
+def tops(where: Layout, own: str) -> frozenset[str]:
+    """The hierarchies of version 1 (and the unified one beside them) at whose top a process with this /proc/pid/cgroup is."""
+    if where.version == 2:
+        return frozenset()
+    places = _own_places(own)
+    bases = {**where.controllers, **({"": where.unified} if where.unified else {})}
+    return frozenset(base for name, base in bases.items() if os.path.dirname(base) == ROOT and places.get(name) == "/")
 
 
 def leave(*names: str) -> None:

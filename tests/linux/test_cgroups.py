@@ -160,3 +160,11 @@ def test_a_group_goes_with_those_below_it(tmp_path) -> None:
 def test_only_version_2_is_unified(monkeypatch, mounts: str, whole: bool) -> None:
     monkeypatch.setattr(cgroups, "read_file", lambda path: mounts.encode())
     assert cgroups.is_unified() is whole
+
+
+def test_who_is_at_the_top_stays_there() -> None:
+    top, below = "/sys/fs/cgroup/", "/sys/fs/cgroup/pids/user"
+    cpu = f"{top}cpu,cpuacct"
+    where = cgroups.Layout(1, {"cpu": cpu, "cpuacct": cpu, "memory": f"{top}memory", "pids": below}, f"{top}unified")
+    assert cgroups.tops(where, "4:memory:/session\n3:pids:/user\n2:cpu,cpuacct:/\n0::/\n") == {cpu, f"{top}unified"}
+    assert cgroups.tops(cgroups.Layout(2, {}, "/sys/fs/cgroup"), "0::/\n") == frozenset()
