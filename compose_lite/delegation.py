@@ -11,13 +11,16 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
 from typing import Any
+
+from jeepney import DBusAddress, message_bus, new_method_call
 
 from compose_lite.disk import Folders, folders
 from compose_lite.linux import cgroups, dbus
 
-_SERVICE, _PATH, _MANAGER = "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
+_SERVICE = "org.freedesktop.systemd1"
+_MANAGER = DBusAddress("/org/freedesktop/systemd1", bus_name=_SERVICE, interface=f"{_SERVICE}.Manager")
+_JOB_REMOVED = "JobRemoved"
 _SECONDS, _TRIES = 10.0, 5
 _GRACE_USEC = 10_000_000  # of processes that nobody has stopped when systemd goes down; Docker's 10 s
 _UNLIMITED = 2**64 - 1
@@ -60,9 +63,8 @@ def _sockets(uid: int, runtime: str) -> list[tuple[str, bool]]:
 
 def _enter(systemd: dbus.Connection, name: str, pid: int, *, peer: bool) -> None:
     if not peer:
-        match = f"type='signal',interface='{_MANAGER}',member='JobRemoved'"
-        systemd.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", (match,))
-    systemd.call(_SERVICE, _PATH, _MANAGER, "Subscribe")
+        systemd.ask(message_bus.AddMatch(f"type='signal',interface='{_MANAGER.interface}',member='{_JOB_REMOVED}'"))
+    systemd.call(_MANAGER, "Subscribe")
     for attempt in range(_TRIES):
         try:
             _start(systemd, name, pid)
@@ -71,7 +73,7 @@ def _enter(systemd: dbus.Connection, name: str, pid: int, *, peer: bool) -> None
             if error.name != f"{_SERVICE}.UnitExists":
                 raise
         try:  # containers of an earlier family are in it
-            systemd.call(_SERVICE, _PATH, _MANAGER, "AttachProcessesToUnit", "ssau", (name, cgroups.ENGINE, (pid,)))
+            systemd.call(_MANAGER, "AttachProcessesToUnit", "ssau", (name, cgroups.ENGINE, [pid]))
             return
         except dbus.Refused:
             if attempt == _TRIES - 1:
@@ -83,23 +85,23 @@ def properties(pid: int) -> list[tuple[str, tuple[str, Any]]]:
     """Of the scope. It ends after the unit of `engine enable`, whose end stops the containers in order."""
     return [
         ("Description", ("s", "compose-lite: engine and containers")),
-        ("PIDs", ("au", (pid,))),
+        ("PIDs", ("au", [pid])),
         ("Delegate", ("b", True)),
         ("TasksMax", ("t", _UNLIMITED)),
         ("TimeoutStopUSec", ("t", _GRACE_USEC)),
         ("CollectMode", ("s", "inactive-or-failed")),
-        ("Before", ("as", (UNIT,))),
+        ("Before", ("as", [UNIT])),
     ]
 
 
 def _start(systemd: dbus.Connection, name: str, pid: int) -> None:
     """StartTransientUnit, and the end of its job: only then the process has been moved."""
-    asked: Sequence[Any] = (name, "fail", properties(pid), ())
-    (job,), heard = systemd.call_for("JobRemoved", _SERVICE, _PATH, _MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", asked)
+    asked: tuple[Any, ...] = (name, "fail", properties(pid), [])
+    (job,), heard = systemd.ask(new_method_call(_MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", asked), _JOB_REMOVED)
     deadline = time.monotonic() + _SECONDS
     while True:
         for message in heard:
-            if message.member == "JobRemoved" and message.body[1] == job:
+            if dbus.member(message) == _JOB_REMOVED and message.body[1] == job:
                 if message.body[3] != "done":
                     raise ConnectionError(f"{name}: {message.body[3]}")
                 return

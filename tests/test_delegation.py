@@ -56,7 +56,7 @@ def test_a_scope_is_started_with_this_process_in_it(tmp_path: Path, peer: bool) 
     name, mode, wished, more = systemd.peer.asked[-1][1]
     assert (name, mode, more) == ("compose-lite.scope", "fail", [])
     found = dict(wished)
-    assert (found["PIDs"], found["Delegate"], found["Before"]) == ([4711], 1, ["compose-lite.service"])
+    assert found["PIDs"] == ("au", [4711]) and found["Delegate"] == ("b", True) and found["Before"] == ("as", ["compose-lite.service"])
 
 
 def test_a_scope_with_containers_is_joined(tmp_path: Path) -> None:

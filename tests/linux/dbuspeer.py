@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compose_lite.linux import dbus
+from jeepney import DBusAddress, HeaderFields, Message, Parser, new_error, new_method_return, new_signal
 
+_OURSELVES = DBusAddress("/", interface="x.y")
 # (member, body) -> (signature, "", body); ("error", its name, body); None: it hangs up
 Answer = Callable[[str, list[Any]], tuple[str, str, list[Any]] | None]
 
@@ -21,7 +21,7 @@ class Peer:
 
     def __init__(self, path: Path, answer: Answer, *, welcome: bytes = b"OK 0123456789abcdef0123456789abcdef\r\n") -> None:
         self.path, self.asked, self.signals = str(path), list[tuple[str, list[Any]]](), list[tuple[str, str, list[Any]]]()
-        self._answer, self._welcome = answer, welcome
+        self._answer, self._welcome, self._serial = answer, welcome, 0
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(self.path)
         self._listening.listen()
@@ -37,37 +37,35 @@ class Peer:
 
     def _serve(self) -> None:
         connection, _ = self._listening.accept()
-        with connection, connection.makefile("rb") as data:
-            assert data.readline() == b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n"
+        with connection:
+            lines = connection.makefile("rb", buffering=0)
+            assert lines.readline() == b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n"
             connection.sendall(self._welcome)
-            if data.readline() != b"BEGIN\r\n":
+            if lines.readline() != b"BEGIN\r\n":
                 return
-            while self._one(connection, data):
-                pass
+            parser = Parser()
+            while piece := connection.recv(4096):
+                parser.add_data(piece)
+                while message := parser.get_next_message():
+                    if not self._one(connection, message):
+                        return
 
-    def _one(self, connection: socket.socket, data: Any) -> bool:
-        fixed = data.read(16)
-        if len(fixed) < 16:
-            return False
-        length, serial, size = struct.unpack_from("<III", fixed, 4)
-        head = fixed + data.read(size + -size % 8)
-        fields = dict(dbus.parse("yyyyuua(yv)", head)[0][6])
-        body = dbus.parse(fields.get(8, ""), data.read(length))[0]
-        self.asked.append((fields[3], body))
-        said = ("s", "", [":1.1"]) if fields[3] == "Hello" else self._answer(fields[3], body)
+    def _one(self, connection: socket.socket, message: Message) -> bool:
+        member = message.header.fields[HeaderFields.member]
+        self.asked.append((member, list(message.body)))
+        said = ("s", "", [":1.1"]) if member == "Hello" else self._answer(member, list(message.body))
         if said is None:
             return False
         signature, name, values = said
-        for member, kinds, content in self.signals:
-            self._send(connection, 4, [(1, ("o", "/")), (2, ("s", "x.y")), (3, ("s", member))], kinds, content)
+        for signal, kinds, content in self.signals:
+            self._send(connection, new_signal(_OURSELVES, signal, kinds, tuple(content)))
         self.signals.clear()
-        more = [(4, ("s", name))] if name else []
-        self._send(connection, 3 if name else 2, [(5, ("u", serial)), *more], "s" if name else signature, values)
+        if name:
+            self._send(connection, new_error(message, name, "s", tuple(values)))
+        else:
+            self._send(connection, new_method_return(message, signature or None, tuple(values)))
         return True
 
-    def _send(self, connection: socket.socket, kind: int, fields: list[Any], signature: str, values: list[Any]) -> None:
-        body = dbus.marshal(signature, values)
-        if signature:
-            fields = [*fields, (8, ("g", signature))]
-        head = dbus.marshal("yyyyuua(yv)", (ord("l"), kind, 0, 1, len(body), 1, fields))
-        connection.sendall(head + bytes(-len(head) % 8) + body)
+    def _send(self, connection: socket.socket, message: Message) -> None:
+        self._serial += 1
+        connection.sendall(message.serialise(self._serial))
