@@ -71,18 +71,33 @@ def _open_parent(container: Container, root: int, path: str) -> tuple[int, str]:
         os.close(base)
 
 
-def _missing(container: Container, path: str) -> EngineError:
-    return EngineError(f"Could not find the file {path} in container {container.name}", http_status=404)
+def _open_followed(container: Container, root: int, path: str, flags: int = os.O_PATH) -> int:
+    """What the path leads to; a link at its end is followed too, inside the root."""
+    base, inside = place(container, root, path)
+    try:
+        return openat2(base, inside or ".", flags)
+    finally:
+        os.close(base)
 
 
-def describe(container: Container, root: int, path: str) -> dict[str, Any]:
-    """X-Docker-Container-Path-Stat."""
+def _missing(called: str, path: str) -> EngineError:
+    return EngineError(f"Could not find the file {path} in container {called}", http_status=404)
+
+
+def describe(container: Container, root: int, path: str, called: str) -> dict[str, Any]:
+    """X-Docker-Container-Path-Stat. called: how the caller has named the container."""
     try:
         folder, name = _open_parent(container, root, path)
     except OSError:
-        raise _missing(container, path) from None
+        raise _missing(called, path) from None
     try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=path.endswith(("/", "/.")) and name != ".")
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISLNK(found.st_mode) and path.endswith(("/", "/.")):
+            end = _open_followed(container, root, path)
+            try:
+                found = os.fstat(end)
+            finally:
+                os.close(end)
         mode = stat.S_IMODE(found.st_mode) & 0o777
         mode |= next((bits for test, bits in _GO_BITS if test(found.st_mode)), 0)
         for bit, go in ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20)):
@@ -95,7 +110,7 @@ def describe(container: Container, root: int, path: str) -> dict[str, Any]:
         size = found.st_size
         return {"name": base, "size": size, "mode": mode, "mtime": rfc3339(found.st_mtime_ns), "linkTarget": target}
     except FileNotFoundError:
-        raise _missing(container, path) from None
+        raise _missing(called, path) from None
     finally:
         os.close(folder)
 
@@ -127,7 +142,7 @@ def pack(container: Container, root: int, path: str, out: IO[bytes], owners: Own
     try:
         base = "." if path.endswith("/.") else os.path.basename(os.path.normpath(path)) or "/"
         if path.endswith("/.") or (path.endswith("/") and stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)):
-            inner = openat2(folder, name, os.O_PATH | os.O_DIRECTORY) if name != "." else os.dup(folder)
+            inner = _open_followed(container, root, path, os.O_PATH | os.O_DIRECTORY)
             os.close(folder)
             folder, name = inner, "."
         with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
@@ -227,6 +242,7 @@ def unpack(
     root: int,
     path: str,
     stream: IO[bytes],
+    called: str,
     *,
     no_overwrite: bool = False,
     owner: tuple[int, int] | None = None,
@@ -243,7 +259,7 @@ def unpack(
         except NotADirectoryError:
             raise EngineError("extraction point is not a directory", http_status=400) from None
         except OSError:
-            raise _missing(container, path) from None
+            raise _missing(called, path) from None
     finally:
         os.close(base)
     if container.host_config.get("ReadonlyRootfs") and not any(m["RW"] for m in container.mounts if path.startswith(m["Destination"])):

@@ -212,8 +212,8 @@ class Images:
         """GET /images/search"""
         raise EngineError("compose-lite does not search registries", http_status=501, remedy="Search on the registry's own page.")
 
-    async def commit(self, request: Request, container: Container, upper: Path, config: Document) -> Image:
-        """What POST /commit makes of a container whose own layer lies in the upper folder."""
+    async def commit(self, request: Request, container: Container, upper: Path, config: Document) -> tuple[Image, str]:
+        """What POST /commit makes of a container whose own layer lies in the upper folder, and its name in short; empty without one."""
         from compose_lite.engine import commits
 
         name, comment, author = _repo_tag(request), request.text("comment"), request.text("author")
@@ -222,9 +222,10 @@ class Images:
             return commits.commit(self.store, container, upper, name=name, comment=comment, author=author, config=config)
 
         image: Image = await self._in_thread(make)
-        if name:
-            self._tell("tag", image.id, {"name": reference.parse_tagged(name).familiar})
-        return image
+        familiar = reference.parse_tagged(name).familiar if name else ""
+        if familiar:
+            self._tell("tag", image.id, {"name": familiar})
+        return image, familiar
 
     async def _load_root(self, request: Request) -> None:
         """POST /images/create?fromSrc=-: the tar of a root file system as an image."""

@@ -42,6 +42,7 @@ STATUS_UNKNOWN = "its exit status is not known: the processes that watched it we
 log = logging.getLogger("compose_lite.engine")
 _STARTS, _LET_GO_SECONDS = 4, 0.2
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
+_IN_INIT = "unable to start container process: error during container init: "  # runc's words for what execve(2) refuses
 
 
 def _is_work(container: Container, event: Event) -> bool:
@@ -250,7 +251,8 @@ class Runs(ABC):
 
     async def _take_back(self, container: Container, live: Live, error: BaseException) -> None:
         if isinstance(error, StartFailed):
-            container.exit_code, container.error = start_status(error), _START_FAILED + error.says
+            said = (_IN_INIT if error.says.startswith("exec: ") else "") + error.says
+            container.exit_code, container.error = start_status(error), _START_FAILED + said
         else:
             container.exit_code = 128
             container.error = error.says if isinstance(error, Error) else str(error)
@@ -315,6 +317,8 @@ class Runs(ABC):
             await self.runtime.delete(container.id, self.folders.bundle(container.id))
         with cleaning(container, "shared memory"):
             self.preparation.release(container)
+        if container.oom_killed:
+            self.emit(container, "oom")
         self.emit(container, "die", exitCode=str(status), execDuration=str(int(ran_for)))
         self._wake(live, ("next-exit",) if again else ("next-exit", "not-running"), status)
         if again and container.state is State.RESTARTING:

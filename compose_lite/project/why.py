@@ -265,7 +265,7 @@ START_ERRORS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 
 def _start_error(project: Project, service: Service, text: str) -> Iterator[str]:
-    yield text.rpartition("runc create failed: ")[2] or text
+    yield re.split("runc create failed: (?:unable to start .* init: )?", text)[-1] or text
     for pattern, hint, keys in START_ERRORS:
         if re.search(pattern, text, re.IGNORECASE):
             yield hint + _at(project, service, *keys)

@@ -7,10 +7,13 @@ import os
 import tarfile
 from pathlib import Path
 
+import anyio
 import pytest
 
+from compose_lite.cli.commands import cp
+from compose_lite.cli.context import Context, Globals
 from compose_lite.cli.copying import Target, _pack, _unpack, split_path, target_of
-from compose_lite.errors import Error
+from compose_lite.errors import Error, UsageError
 
 
 @pytest.mark.parametrize(
@@ -105,3 +108,10 @@ def test_nothing_leaves_the_target(tmp_path: Path, name: str) -> None:
     except Error as error:
         assert "link" in str(error) or "Not a directory" in str(error)
     assert not list(outside.iterdir()) and not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize(("source", "target"), [("f", "web:"), ("web:", ".")])
+def test_a_container_without_a_path_is_no_place(source: str, target: str) -> None:
+    """Nothing is asked of an engine before."""
+    with pytest.raises(UsageError, match="web:: no such directory"):
+        anyio.run(cp.run, Context(Globals(), {}), source, target, False, False, False, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compose_lite.cli.commands.run import COMMAND, adapted
+from compose_lite.errors import UsageError
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import Service
 
@@ -23,3 +24,8 @@ def test_a_capability_that_is_added_is_no_longer_dropped(words: str, added: list
     options = COMMAND.read([*words.split(), "web"], "compose-lite run")
     made = adapted(Project(name="p", services={"web": WEB}), WEB, (), options, {}, "/")
     assert (made.cap_add, made.cap_drop) == (added, dropped)
+
+
+def test_a_label_is_a_pair() -> None:
+    with pytest.raises(UsageError, match="label must be set as KEY=VALUE"):
+        adapted(Project(name="p", services={"web": WEB}), WEB, (), COMMAND.read(["--label", "bad", "web"], "compose-lite run"), {}, "/")

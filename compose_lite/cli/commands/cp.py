@@ -32,6 +32,9 @@ async def run(context: Context, source: str, target: str, all: bool, archive: bo
         raise UsageError("copy-direction", "copying between services is not supported", remedy="Copy to this machine first.", status=1)
     if not from_service and not to_service:
         raise UsageError("copy-direction", "unknown copy direction", remedy="One of the paths is SERVICE:PATH.", status=1)
+    if not (from_path and to_path):
+        says = f"{source if from_service else target}: no such directory: the path is missing"
+        raise UsageError("copy-target", says, remedy=f"Say for example {from_service or to_service}:/tmp.", status=1)
     engine, report = await context.engine(), progress(context)
     found = await _containers(context, from_service or to_service, all, index)
 

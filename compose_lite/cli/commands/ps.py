@@ -70,7 +70,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
 def _shown(container: Seen, services: Sequence[str], statuses: Sequence[str], o: dict[str, Any], known: Any) -> bool:
     if services and container.service not in services:
         return False
-    if container.oneoff and not o["all"]:
+    if container.oneoff and not (o["all"] or statuses):  # asked for by state, all are looked at
         return False
     if not o["orphans"] and known and container.service not in known:
         return False

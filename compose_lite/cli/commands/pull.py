@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 
+from compose_lite import reference
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
@@ -47,7 +48,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
         if policy in ("never", "build"):
             report.event("Image", image, "Skipped", done=True, detail=f"pull_policy: {policy}")
             return
-        if policy in ("missing", "if_not_present") and await inspect_or_none(engine, image):
+        if policy in ("missing", "if_not_present") and not moves(image) and await inspect_or_none(engine, image):
             report.event("Image", image, "Skipped", done=True, detail="Image is already present locally")
             return
         try:
@@ -64,3 +65,9 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
     report.close()
     if failures:
         raise failures[0]
+
+
+def moves(image: str) -> bool:
+    """`latest`, named or not, is never taken for the one that is there: `pull` is asked for something newer."""
+    name = reference.parse(image)
+    return not name.digest and name.tag in ("", "latest")

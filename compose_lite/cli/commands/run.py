@@ -228,6 +228,8 @@ def adapted(project: Project, service: Service, command: Sequence[str], o: dict[
         if found is not None:  # a bare name that nobody has set says nothing
             environment[key] = found
     fields["environment"] = {k: v for k, v in environment.items() if v is not None or k in service.environment}
+    if wrong := next((e for e in o["label"] if "=" not in e), None):
+        raise UsageError("pair", f"label must be set as KEY=VALUE: {wrong}", status=1)
     if o["label"]:
         fields["labels"] = {**service.labels, **{k: v for k, _, v in (e.partition("=") for e in o["label"])}}
     for key, other in (("cap_add", "cap_drop"), ("cap_drop", "cap_add")):

@@ -37,7 +37,7 @@ async def archive(rooms: Rooms, request: Request) -> Any:
 
     def look() -> Document:
         with _root(rooms, container) as root:
-            return archives.describe(container, root, path)
+            return archives.describe(container, root, path, request.params["id"])
 
     found = await asyncio.to_thread(look)
     headers = {"X-Docker-Container-Path-Stat": base64.b64encode(pydantic_core.to_json(found)).decode()}
@@ -48,6 +48,7 @@ async def archive(rooms: Rooms, request: Request) -> Any:
         with _root(rooms, container) as root:
             archives.pack(container, root, path, out, _owners(rooms, container))
 
+    rooms.containers.emit(container, "archive-path")
     await request.begin("application/x-tar", headers=headers)
     await _stream_from_thread(request, pack)
     return None
@@ -64,9 +65,11 @@ async def put_archive(rooms: Rooms, request: Request) -> Reply:
     def unpack(source: IO[bytes]) -> None:
         with _root(rooms, container) as root:
             keep = request.flag("noOverwriteDirNonDir")
-            archives.unpack(container, root, path, source, no_overwrite=keep, owner=owner, owners=_owners(rooms, container))
+            owners = _owners(rooms, container)
+            archives.unpack(container, root, path, source, request.params["id"], no_overwrite=keep, owner=owner, owners=owners)
 
     await _feed_to_thread(request, unpack)
+    rooms.containers.emit(container, "extract-to-dir")
     return Reply(200, content=b"")
 
 
@@ -77,6 +80,7 @@ async def export(rooms: Rooms, request: Request) -> None:
         with _root(rooms, container) as root:
             archives.export(container, root, out, _owners(rooms, container))
 
+    rooms.containers.emit(container, "export")
     await request.begin("application/octet-stream")
     await _stream_from_thread(request, pack)
 

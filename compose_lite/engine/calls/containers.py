@@ -133,10 +133,14 @@ async def resize(rooms: Rooms, request: Request) -> None:
     container = rooms.one(request)
     container.after(Event.LOOK)
     await rooms.containers.runtime.resize(container.id, rows, columns)
+    rooms.containers.emit(container, "resize", height=str(rows), width=str(columns))
 
 
 async def top(rooms: Rooms, request: Request) -> Document:
-    return usage.top(rooms.containers, rooms.one(request), request.text("ps_args", "-ef"))
+    container = rooms.one(request)
+    found = usage.top(rooms.containers, container, request.text("ps_args", "-ef"))
+    rooms.containers.emit(container, "top")
+    return found
 
 
 async def changes(rooms: Rooms, request: Request) -> Any:
@@ -156,9 +160,10 @@ async def commit(rooms: Rooms, request: Request) -> Reply:
         with contextlib.suppress(EngineError):  # without a freezer (rootless without delegation) it is committed as it runs
             await rooms.containers.pause(container)
     try:
-        image = await rooms.images.commit(request, container, rooms.containers.preparation.path(container.id) / "diff", config)
+        image, name = await rooms.images.commit(request, container, rooms.containers.preparation.path(container.id) / "diff", config)
     finally:
         if paused and container.state is State.PAUSED:
             await rooms.containers.unpause(container)
-    rooms.containers.emit(container, "commit", comment=request.text("comment"), imageID=image.id)
+    named = {"imageRef": name} if name else {}
+    rooms.containers.emit(container, "commit", comment=request.text("comment"), imageID=image.id, **named)
     return Reply(201, {"Id": image.id})
