@@ -64,3 +64,25 @@ def test_what_the_machine_cannot_give_is_told(where: Folders) -> None:
     rootless._note_limit(where, "ids", "only one user id")
     rootless._note_limit(where, "ids", "")
     assert rootless.limits(where) == ["containers have no way out"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "ours", "scope", "lingers", "told"),
+    [
+        ("", True, True, True, []),
+        ("", True, True, False, ["containers end with your last login; `loginctl enable-linger` lets them stay"]),
+        ("", False, False, False, []),  # no systemd, or version 1
+        ("no bus", False, False, False, ["limits of containers cannot be kept: no bus"]),
+        ("no bus", True, False, False, []),  # delegated by hand
+    ],
+)
+def test_what_the_groups_cannot_give_is_told(
+    where: Folders, monkeypatch: pytest.MonkeyPatch, problem: str, ours: bool, scope: bool, lingers: bool, told: list[str]
+) -> None:
+    (where.run / "limit-groups").write_text("of an earlier start")
+    monkeypatch.setattr(rootless.cgroups, "are_ours", lambda: ours)
+    monkeypatch.setattr(rootless.cgroups, "in_scope", lambda: scope)
+    monkeypatch.setattr(rootless, "_lingers", lambda uid: lingers)
+    rootless.note_groups(where, problem)
+    assert rootless.limits(where) == told
+    assert rootless.limits(where, ("ids", "uplink")) == []
