@@ -1,7 +1,7 @@
 #!/bin/sh
 # One part of suite.py inside the guest, as root: inside.sh PART SUITES IMAGES [pytest arguments]
 #   root      the black-box cases by root
-#   user      the same, without those marked `root`, by an ordinary user who logs in, to whom systemd delegates all
+#   user      cases by an ordinary user who logs in, to whom systemd delegates all
 #   runtime   tests/runtime: among them the same bundle by crun, runc and ours
 #   systemd   tests/vm/test_systemd.py, by root and by `person`; `other` is a user who does not linger
 set -eu
@@ -49,7 +49,6 @@ case $part in
             # shellcheck disable=SC2016
             su -l -c 'cd "$1" && shift && exec env PYTHONDONTWRITEBYTECODE=1 "$@"' -- person sh "$PWD" "$@"
         }
-        set -- -m "not root" "$@"
         ;;
 esac
 for tar in "$images"/*.tar; do run compose-lite image load -i "$tar"; done

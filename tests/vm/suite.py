@@ -1,4 +1,5 @@
-"""The runtime suite, whole, on cgroup v2: in a guest of its own (guest.py), by root and by an ordinary user; and tests/runtime there.
+"""The runtime suite on cgroup v2: in a guest of its own (guest.py), by root and by an ordinary user; tests/runtime there; and what systemd
+gives (test_systemd.py).
 
     CONFORMANCE_DIR=... python tests/vm/suite.py [--part root|user|runtime|systemd ...] [--timeout SECONDS] [--only WORDS] [--anew]
 
@@ -44,7 +45,8 @@ def main() -> int:
         record = wish.record / f"{part}.jsonl"
         if wish.anew:
             record.unlink(missing_ok=True)
-        _go_on(part, record, suites, images, wish)
+        for cases in _cases(part, wish):
+            _go_on(part, cases, record, suites, images, wish)
         excepted = exceptions((HERE / "exceptions").read_text(), part)
         if part == "user":
             excepted |= exceptions((HERE.parent / "conformance/rootless.exceptions").read_text())
@@ -73,7 +75,17 @@ def subset(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def _go_on(part: str, record: Path, suites: Path, images: Path, wish: argparse.Namespace) -> None:
+def _cases(part: str, wish: argparse.Namespace) -> list[list[str]]:
+    """What pytest is told of each boot. An ordinary user's: `subset`, and not emulated all that is not marked `root` before."""
+    if part in ("runtime", "systemd"):
+        return [[]]
+    emulated = wish.no_kvm or not os.access("/dev/kvm", os.R_OK | os.W_OK)
+    if part == "user":
+        return [*([["-m", "not root", "runtime"]] if wish.whole or not emulated else []), subset((HERE / "subset").read_text())]
+    return [["runtime"]]
+
+
+def _go_on(part: str, cases: list[str], record: Path, suites: Path, images: Path, wish: argparse.Namespace) -> None:
     known = seen(record.read_text() if record.exists() else "")
     # of several boots each goes on from the one before: there all is done anew
     done = [case for case, one in known.items() if one["outcome"] in ("passed", "skipped") and part != "systemd"]
@@ -89,9 +101,7 @@ def _go_on(part: str, record: Path, suites: Path, images: Path, wish: argparse.N
         inside += ["--deselect", case]
     if wish.only:
         inside += ["-k", wish.only]
-    if part in ("root", "user"):
-        emulated = wish.no_kvm or not os.access("/dev/kvm", os.R_OK | os.W_OK)
-        inside += subset((HERE / "subset").read_text()) if part == "user" and emulated and not wish.whole else ["runtime"]
+    inside += cases
     machine = subprocess.Popen([*guest, "--", *inside], stdout=subprocess.PIPE, text=True)
     assert machine.stdout
     with record.open("a") as kept:
