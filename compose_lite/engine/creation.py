@@ -184,7 +184,7 @@ def merge_healthcheck(image: Mapping[str, Any] | None, wished: Mapping[str, Any]
     found: Document = dict(wished or {})
     if not found.get("Test"):
         found = {**(image or {}), **{k: v for k, v in found.items() if v}}
-    elif image and found["Test"][0] != "NONE":
+    elif image:
         found = {**{k: v for k, v in image.items() if k != "Test"}, **{k: v for k, v in found.items() if v}}
     return found or None
 
@@ -321,7 +321,20 @@ def check_host_config(host: Document) -> list[str]:
     for name in host["LogConfig"]["Config"] if host["LogConfig"]["Type"] in ("json-file", "local") else ():
         if name not in _LOG_OPTIONS:
             raise EngineError(f"unknown log opt '{name}' for {host['LogConfig']['Type']} log driver", http_status=400)
+    _check_log(host["LogConfig"])
     return [*_check_resources(host), *_check_modes(host)]
+
+
+def _check_log(wish: Document) -> None:
+    """Options of a log driver that contradict each other."""
+    options = wish["Config"]
+    if (mode := options.get("mode") or "blocking") not in ("blocking", "non-blocking"):
+        raise EngineError(f"logger: logging mode not supported: {mode}", http_status=400)
+    if options.get("max-buffer-size") and mode != "non-blocking":
+        raise EngineError("logger: max-buffer-size option is only supported with 'mode=non-blocking'", http_status=400)
+    kept = options.get("max-file") or "1"
+    if wish["Type"] == "json-file" and options.get("compress") == "true" and (kept == "1" or not options.get("max-size")):
+        raise EngineError("compress cannot be true when max-file is less than 2 or max-size is not set", http_status=400)
 
 
 def _check_resources(host: Document) -> list[str]:
@@ -422,6 +435,11 @@ def _check_modes(host: Document) -> list[str]:
         raise EngineError(f"invalid UTS mode: {host['UTSMode']}", http_status=400)
     if host["CgroupnsMode"] not in ("private", "host"):
         raise EngineError(f"invalid cgroup namespace mode: {host['CgroupnsMode']}", http_status=400)
+    for server in host["Dns"] or ():
+        try:
+            ipaddress.ip_address(server)
+        except ValueError:
+            raise EngineError(f'bad nameserver address {server}: ParseAddr("{server}"): unable to parse IP', http_status=400) from None
     for wish in host["ExtraHosts"] or ():
         _check_extra_host(wish)
     for port, bindings in host["PortBindings"].items():

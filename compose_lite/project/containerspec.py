@@ -76,6 +76,7 @@ def create_body(one: Instance) -> Document:
     if service.entrypoint is not None:
         body["Entrypoint"] = list(service.entrypoint)
     if service.healthcheck is not None:
+        _check_start_interval(one)
         body["Healthcheck"] = healthcheck(service.healthcheck)
     if service.stop_grace_period is not None:
         body["StopTimeout"] = -(-service.stop_grace_period // 10**9)
@@ -105,6 +106,17 @@ def labels(one: Instance) -> dict[str, str]:
     else:
         made[ids.NUMBER] = str(one.number)
     return made
+
+
+def _check_start_interval(one: Instance) -> None:
+    check = one.service.healthcheck
+    if check is not None and check.start_interval and not check.start_period:
+        raise ProjectError(
+            "healthcheck-start-interval",
+            "healthcheck.start_interval requires healthcheck.start_period to be set",
+            place=place(one.project, ("services", one.service.name, "healthcheck", "start_interval")),
+            remedy="Say how long the service may take to start.",
+        )
 
 
 def healthcheck(check: Healthcheck) -> Document:
@@ -291,6 +303,8 @@ def _links(one: Instance) -> list[str]:
         other = one.project.services.get(name)
         target = container_name(one.project, other, 1) if other else name
         made.append(f"{target}:{alias or name}")
+        if other:
+            made += [f"{target}:{name}-1", f"{target}:{one.project.name}-{name}-1"]
     made += [link if ":" in link else f"{link}:{link}" for link in one.service.external_links]
     return made
 

@@ -38,6 +38,7 @@ _WORDS = (
     (r"\b[0-9a-f]{64}\b", "ID64"),
     (r"\b[0-9a-f]{12}\b", "ID12"),
     (r"\b(?:172\.(?:1[6-9]|2\d|3[01])|192\.168)\.\d+\.\d+", "ADDRESS"),
+    (r"(?<=ADDRESS)/\d+", ""),  # of which pool it is
     (r"\b10\.211\.\d+\.", "10.211.N."),
     (r"fd00:\d+:", "fd00:N:"),
     (r"\b(?!02:42:ac:11|00:00:00:00|ff:ff:ff)(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "HARDWARE"),
@@ -119,7 +120,7 @@ def _without_time(line: str) -> str:
 _UNLIKE = {
     "Id", "Created", "Image", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "ExecIDs", "GraphDriver", "StartedAt",
     "FinishedAt", "Pid", "SandboxID", "SandboxKey", "EndpointID", "NetworkID", "Start", "End", "Log", "x-compose-lite", "Gateway",
-    "IPAddress", "ContainerIDFile",
+    "IPAddress", "IPPrefixLen", "ContainerIDFile",
 }  # fmt: skip
 _LABELS = ("config-hash", "version", "image", "replace", "environment_file", "project.working_dir", "project.config_files")
 
@@ -135,6 +136,8 @@ def inspected(document: Mapping[str, Any], place: Place) -> Document:
             value = "PORT"
         if name == "Error":  # the runtimes' words
             value = bool(value)
+        if name == "ExtraHosts" and isinstance(value, list):
+            value = sorted(value)
         if name == "Env" and isinstance(value, list):  # Compose gives it in the order of a map
             value = sorted(value)
         if name == "Source" and isinstance(value, str):

@@ -128,3 +128,36 @@ def test_rates_are_for_disks(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EngineError, match="file is no disk"):
         disk_numbers({"BlkioDeviceReadBps": [{"Path": str(tmp_path / "file"), "Rate": 1}]})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"mode": "nothing"}, "logging mode not supported: nothing"),
+        ({"max-buffer-size": "1m"}, "max-buffer-size option is only supported with"),
+        ({"compress": "true"}, "compress cannot be true"),
+        ({"compress": "true", "max-size": "1m"}, "compress cannot be true"),
+        ({"compress": "true", "max-file": "2"}, "compress cannot be true"),
+    ],
+)
+def test_log_options_that_contradict_each_other(options: dict[str, str], says: str) -> None:
+    with pytest.raises(EngineError, match=says):
+        creation.host_config_of({"HostConfig": {"LogConfig": {"Type": "json-file", "Config": options}}}, 1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"mode": "non-blocking", "max-buffer-size": "1m"}, {"compress": "true", "max-size": "1m", "max-file": "2"}]
+)
+def test_log_options_that_go_together(options: dict[str, str]) -> None:
+    creation.host_config_of({"HostConfig": {"LogConfig": {"Type": "json-file", "Config": options}}}, 1)
+
+
+def test_a_name_server_is_an_address() -> None:
+    creation.host_config_of({"HostConfig": {"Dns": ["1.2.3.4", "2001:db8::1"]}}, 1)
+    with pytest.raises(EngineError, match="bad nameserver address x"):
+        creation.host_config_of({"HostConfig": {"Dns": ["x"]}}, 1)
+
+
+def test_a_check_that_is_taken_away_keeps_its_times() -> None:
+    image = {"Test": ["CMD", "true"], "Interval": 5}
+    assert creation.merge_healthcheck(image, {"Test": ["NONE"]}) == {"Test": ["NONE"], "Interval": 5}

@@ -159,6 +159,7 @@ CALLS: dict[str, Call] = {
     "engine-too-old": lambda folder: client.negotiate("1.20"),
     "expansion": lambda folder: words.expand("${NAME", {}),
     "external-file": body,
+    "healthcheck-start-interval": body,
     "variable-unset": body,
     "foreign-folder": foreign_folder,
     "foreign-project": foreign_project,

@@ -81,3 +81,17 @@ def test_the_hardware_address_is_that_of_a_network(tmp_path: Path, said: str, as
 def test_a_variable_that_is_not_set_gives_no_file(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r'"GONE" required by config "p_c" is not set'):
         body(tmp_path, "configs: [c]", "name: p\nconfigs: {c: {environment: GONE}}\n")
+
+
+def test_a_start_interval_needs_a_start_period(tmp_path: Path) -> None:
+    check = "healthcheck: {test: 'true', start_interval: 1s"
+    assert body(tmp_path, check + ", start_period: 5s}")["Healthcheck"]["StartInterval"] == 10**9
+    with pytest.raises(ProjectError, match="start_interval requires healthcheck"):
+        body(tmp_path, check + "}")
+
+
+def test_a_linked_service_has_its_containers_names_too(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("name: p\nservices:\n  a: {image: x, links: ['b:alias']}\n  b: {image: x}\n")
+    project = load(LoadOptions(environ={}, cwd=str(tmp_path))).project
+    networks = create_body(Instance(project, project.services["a"], 1, "p-a-1", ""))["NetworkingConfig"]["EndpointsConfig"]
+    assert networks["p_default"]["Links"] == ["p-b-1:alias", "p-b-1:b-1", "p-b-1:p-b-1"]
