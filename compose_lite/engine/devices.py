@@ -20,9 +20,7 @@ _THROTTLED = ("BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", 
 
 def devices_of(host: Mapping[str, Any]) -> list[Device]:
     """All nodes that a HostConfig asks for. Raises EngineError in Docker's words."""
-    if host["Privileged"]:
-        return machine_devices()
-    found = []
+    found = machine_devices() if host["Privileged"] else []
     for wish in host["Devices"] or ():
         source, target = wish.get("PathOnHost") or "", wish.get("PathInContainer") or wish.get("PathOnHost") or ""
         found += devices_at(source, target, wish.get("CgroupPermissions") or "rwm")

@@ -149,7 +149,7 @@ def summary(containers: Containers, container: Container, now: int, *, size: boo
         "ImageID": container.image_id,
         "Command": " ".join(_quoted(word) for word in container.argv),
         "Created": container.created // 10**9,
-        "Ports": _ports(settings["Ports"]),
+        "Ports": shown_ports(settings["Ports"]),
         "Labels": container.labels,
         "State": container.state.value,
         "Status": status_text(container, now),
@@ -167,12 +167,14 @@ def _quoted(word: str) -> str:
     return f"'{word}'" if " " in word else word
 
 
-def _ports(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> list[Document]:
+def shown_ports(ports: Mapping[str, Sequence[Mapping[str, str]] | None]) -> list[Document]:
+    """Ports of a container's row: by `80/tcp` or `80-82/tcp`, which is exposed only, where it is published."""
     found: list[Document] = []
     for key, bindings in ports.items():
         number, _, kind = key.partition("/")
         if not bindings:
-            found.append({"PrivatePort": int(number), "Type": kind})
+            first, _, last = number.partition("-")
+            found += [{"PrivatePort": port, "Type": kind or "tcp"} for port in range(int(first), int(last or first) + 1)]
         for binding in bindings or ():
             found.append({"IP": binding["HostIp"], "PrivatePort": int(number), "PublicPort": int(binding["HostPort"]), "Type": kind})
     return found

@@ -6,6 +6,7 @@ Spec: OCI runtime-spec 1.2, config.md and config-linux.md; Docker's HostConfig f
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ def oci_config(container: Container, around: Surroundings) -> tuple[Document, in
         if container.domainname:  # Docker sets it by the sysctl
             raise EngineError('sysctl "kernel.domainname" is not in a separate kernel namespace', http_status=400)
     if host.get("CgroupParent"):
-        config["linux"]["cgroupsPath"] = f"/{str(host['CgroupParent']).strip('/')}/{container.id}"
+        config["linux"]["cgroupsPath"] = f"{_clean(posixpath.normpath('/' + str(host['CgroupParent'])))}/{container.id}"
     profile = seccomp(host, bounding, around.machine)
     if profile is not None:
         config["linux"]["seccomp"] = profile

@@ -241,7 +241,7 @@ def resources(service: Service) -> Document:
 def restart_policy(service: Service) -> Document:
     if service.restart:
         name, _, count = service.restart.partition(":")
-        return {"Name": name, "MaximumRetryCount": int(count or 0)}
+        return {"Name": name, "MaximumRetryCount": int(count) if count.isdecimal() else 0}
     policy = service.deploy.restart_policy if service.deploy else None
     if policy is not None:
         names = {"none": "no", "on-failure": "on-failure", "any": "always", "": "always"}

@@ -45,6 +45,8 @@ _WORDS = (
     (r"fe80::[0-9a-f:]+", "LINKLOCAL"),
     (r"/(?:docker|compose-lite)/(?=ID64)", "/GROUP/"),
     (r"^(\d+): (?=eth|lan)", "N: "),
+    (r"(?<=memory:)/\S+(?=/attributes-parent)", ""),
+    (r"^/mnt/i: (total \d+|drwx.* (dev|proc|sys|etc))$", "/mnt/i:"),
     (r"(?<=runc create failed: )unable to start container process: error during container init: ", ""),
     (r"pipe:\[\d+\]", "pipe"),
     (r"socket:\[\d+\]", "socket"),
@@ -69,7 +71,7 @@ def parts(text: str, place: Place) -> dict[str, list[str]]:
         name = next(reversed(found))
         lines.append(_namespace(line, place) if name == "namespaces" else plain(line, place))
     if "mounts" in found:
-        found["mounts"] = sorted(line for line in map(_mount, found["mounts"]) if not _is_cover(line))
+        found["mounts"] = sorted(line for line in map(_mount, found["mounts"]) if not _is_cover(line) and not _is_own(line))
     if "names" in found:  # who wrote a file, and what tabs stand in it, is nobody's business
         found["names"] = [re.sub(r"\s+", " ", line) for line in found["names"] if ": #" not in line and not line.endswith(": ")]
     for name in ("files", "where"):
@@ -104,6 +106,12 @@ def _mount(line: str) -> str:
     return f"{words[4]} {root} {words[5]} {propagation} {kind} {shown} {more}"
 
 
+def _is_own(mount: str) -> bool:
+    """Files in memory, which Docker Compose writes into the container, and images, which are mounted from their layers."""
+    at, root, *_ = mount.split(" ")
+    return bool(re.fullmatch(r"/ID64/\d+", root)) or at.startswith("/mnt/i")
+
+
 def _is_cover(mount: str) -> bool:
     """What lies over a masked path is another file system's null or empty folder; so is the group of cgroup v2 on a hybrid machine."""
     at, root, options, _, kind, *_ = mount.split(" ")
@@ -136,6 +144,8 @@ def inspected(document: Mapping[str, Any], place: Place) -> Document:
             value = "PORT"
         if name == "Error":  # the runtimes' words
             value = bool(value)
+        if path[:2] == ("HostConfig", "BlkioWeightDevice") or path[-1:] == ("BlkioWeight",):
+            continue  # Docker forgets weights where the kernel has none by that name
         if name == "ExtraHosts" and isinstance(value, list):
             value = sorted(value)
         if name == "Env" and isinstance(value, list):  # Compose gives it in the order of a map

@@ -12,7 +12,7 @@ from compose_lite.engine import creation, defaults, ociconfig
 from compose_lite.engine.users import User
 from compose_lite.errors import EngineError
 from compose_lite.subordinate import Remapping
-from tests.engine.made import around, container
+from tests.engine.made import ID, around, container
 
 DEFAULTS = set(defaults.CAPABILITIES)
 
@@ -266,3 +266,12 @@ def test_extra_hosts(wish: str) -> None:
 def test_extra_hosts_that_cannot_be(wish: str, says: str) -> None:
     with pytest.raises(EngineError, match=says):
         creation.host_config_of({"HostConfig": {"ExtraHosts": [wish]}}, 2)
+
+
+@pytest.mark.parametrize(
+    ("parent", "path"),
+    [("a", "/a"), ("/a/b/", "/a/b"), ("../../a", "/a"), ("a/../b", "/b"), ("//a", "/a")],
+)
+def test_a_parent_group_lies_in_the_tree(parent: str, path: str) -> None:
+    made = ociconfig.oci_config(container({"CgroupParent": parent}), around())[0]
+    assert made["linux"]["cgroupsPath"] == f"{path}/{ID}"

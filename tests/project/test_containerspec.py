@@ -95,3 +95,10 @@ def test_a_linked_service_has_its_containers_names_too(tmp_path: Path) -> None:
     project = load(LoadOptions(environ={}, cwd=str(tmp_path))).project
     networks = create_body(Instance(project, project.services["a"], 1, "p-a-1", ""))["NetworkingConfig"]["EndpointsConfig"]
     assert networks["p_default"]["Links"] == ["p-b-1:alias", "p-b-1:b-1", "p-b-1:p-b-1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "count"), [("on-failure:3", "on-failure", 3), ("on-failure:x", "on-failure", 0), ("always", "always", 0)]
+)
+def test_restart_policies(tmp_path: Path, said: str, name: str, count: int) -> None:
+    assert body(tmp_path, f"restart: '{said}'")["HostConfig"]["RestartPolicy"] == {"Name": name, "MaximumRetryCount": count}
