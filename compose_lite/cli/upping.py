@@ -19,7 +19,8 @@ from compose_lite.cli.progress import Plain
 from compose_lite.cli.timed import FORMS, Listening, Timing
 from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
 from compose_lite.graph.services import with_dependencies
-from compose_lite.project import planview
+from compose_lite.logins import Logins
+from compose_lite.project import apisocket, planview
 from compose_lite.project.containerspec import port_bindings
 from compose_lite.project.converge import Converging
 from compose_lite.project.images import ensure_images
@@ -59,6 +60,11 @@ class Upping:
     scale: dict[str, int] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     _reserved: bool = False
+
+    def __post_init__(self) -> None:
+        if apisocket.users(self.project):
+            logins = Logins(self.context.environ).all()
+            self.project = apisocket.with_api_socket(self.project, self.context.engine_url(), logins)
 
     async def view(self, *, start: bool = True) -> planview.View:
         """What `converge` would do. Asks only."""

@@ -1,7 +1,8 @@
 """From a loaded project and what exists to a plan, and from the plan to deeds.
 
 What is wanted, as the engine is asked for it
-    containerspec, confighash, builds, images, transfers, digests, providers, languagemodels, initsteps, injecting
+    containerspec, confighash, builds, images, transfers, digests, providers, languagemodels, initsteps, injecting,
+    apisocket
 What exists
     observe, sight, recorded, ownership
 What is to be done

@@ -185,7 +185,7 @@ async def _dependencies(context: Context, project: Project, service: Service, re
         project = await provided_models(project, report, context.environ)
     lone = Upping(context, project, report, (service.name,), {"no_deps": True, "remove_orphans": o["remove_orphans"]})
     await lone.ground()
-    return project
+    return lone.project
 
 
 async def _conditions(work: Any, project: Project, service: Service) -> None:
