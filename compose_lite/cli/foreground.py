@@ -145,8 +145,7 @@ class Foreground:
             except Error as error:
                 self._say(str(error))
             else:
-                self.view.group.start_soon(self._beside, work)
-                self._say("Watch enabled")
+                self.view.group.start_soon(self._beside, work)  # it says "Watch enabled" itself, once it does
 
     async def _detach(self) -> None:
         """The containers are left as they are."""

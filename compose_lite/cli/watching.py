@@ -22,7 +22,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.copying import written
 from compose_lite.cli.progress import Quiet, progress
 from compose_lite.cli.upping import Upping
-from compose_lite.errors import ApiError, Error, ProjectError
+from compose_lite.errors import ApiError, Error, ProjectError, first_error
 from compose_lite.graph.services import needs
 from compose_lite.project.builds import build_images
 from compose_lite.project.containerspec import hook_body
@@ -112,7 +112,7 @@ class Watching:
                 group.start_soon(look, flat, False)
             if first:
                 await anyio.sleep(0)  # both have made their watchers when they first wait
-                self._say("Watch enabled")
+                self.say("Watch enabled")
 
     def _roots(self) -> tuple[set[str], set[str]]:
         deep = {r.path for r in self.rules if os.path.isdir(r.path)}
@@ -141,7 +141,7 @@ class Watching:
             if todo.rebuild:
                 await self._rebuild(engine, sorted(todo.rebuild))
             for service, paths in todo.sync.items():
-                self._say(f'Syncing service "{service}" after {len(paths)} changes were detected')
+                self.say(f'Syncing service "{service}" after {len(paths)} changes were detected')
                 for container in await self._containers(engine, service):
                     await sync(engine, container.id, paths)
             if todo.restart:
@@ -156,11 +156,16 @@ class Watching:
 
     async def _rebuild(self, engine: DockerEngine, names: list[str]) -> None:
         shown = " ".join(f'"{n}"' for n in names)
-        self._say(f"Rebuilding service(s) [{shown}] after changes were detected...")
+        self.say(f"Rebuilding service(s) [{shown}] after changes were detected...")
         report = Quiet(self.context.err) if self.quiet else progress(self.context)
-        await build_images(engine, self.project, [self.project.services[n] for n in names], report)
-        report.close()
-        self._say(f"service(s) [{shown}] successfully built")
+        try:
+            await build_images(engine, self.project, [self.project.services[n] for n in names], report)
+        except (Error, BaseExceptionGroup) as failed:
+            self.say(f"Build failed. Error: {first_error(failed)}")
+            raise
+        finally:
+            report.close()
+        self.say(f"service(s) [{shown}] successfully built")
         options = {"force_recreate": True, "no_deps": True, "no_build": True}
         await Upping(self.context, self.project, Quiet(self.context.err), tuple(names), options).converge(start=True)
         if self.prune:
@@ -173,20 +178,21 @@ class Watching:
             for container in await containers_of(engine, self.project.name, [service]):
                 await engine.restart(container.id, timeout=grace(self.project.services[service], None))
         shown = " ".join(f'"{n}"' for n in names)
-        self._say(f"service(s) [{shown}] restarted")
+        self.say(f"service(s) [{shown}] restarted")
 
     async def _exec(self, engine: DockerEngine, id: str, service: str, hook: Any) -> None:
         exec_id = await engine.exec_create(id, hook_body(hook, self.project.services[service]))
         async with await engine.exec_start(exec_id) as stream:
-            async for _, data in stream.frames():
-                self.context.out.write(data.decode("utf-8", "replace"))
-                self.context.out.flush()
+            async for number, data in stream.frames():
+                out = self.context.err if number == 2 else self.context.out
+                out.write(data.decode("utf-8", "replace"))
+                out.flush()
         code = (await engine.exec_inspect(exec_id))["ExitCode"]
         if code:
             raise ProjectError("watch-exec", f"the command of {service} ended with status {code}")
 
-    def _say(self, text: str) -> None:
-        mark = "         ⦿ " if self.context.out.isatty() else ""
+    def say(self, text: str) -> None:
+        mark = "        ⦿ " if self.context.out.isatty() else ""
         self.context.print(f"{mark}{text}")
         self.context.out.flush()
 

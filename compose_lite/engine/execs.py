@@ -64,7 +64,7 @@ class Execs:
         made = Exec(new_id(), container, body)
         self._known[made.id] = made
         self._containers.live(container.id).execs.add(made.id)
-        self._containers.emit(container, "exec_create: " + " ".join(body["Cmd"]) + " ", execID=made.id)
+        self._tell("create", made)
         return made.id
 
     def document(self, one: Exec) -> Document:
@@ -146,7 +146,7 @@ class Execs:
         except StartFailed as error:
             pipes.close()
             one.exit_code = error.exit_status
-            self._containers.emit(container, "exec_start: " + " ".join(body["Cmd"]) + " ", execID=one.id)
+            self._tell("start", one)
             raise EngineError(_OCI + error.says, http_status=400, code="exec-start") from error
         except BaseException:
             pipes.close()
@@ -157,7 +157,7 @@ class Execs:
         one.pid, one.running, one.exit_code = started.pid, True, None
         if started.tty is not None:
             one.master = pipes.master = started.tty
-        self._containers.emit(container, "exec_start: " + " ".join(body["Cmd"]) + " ", execID=one.id)
+        self._tell("start", one)
         early = self._early.pop(one.id, None)
         if early:
             self.heard_exit(early)
@@ -186,12 +186,18 @@ class Execs:
 
             fcntl.ioctl(one.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    def _tell(self, what: str, one: Exec) -> None:
+        """`exec_create: sh -c true`: the program, a space, and its arguments, as Docker writes it."""
+        program, *arguments = one.body["Cmd"]
+        self._containers.emit(one.container, f"exec_{what}: {program} {' '.join(arguments)}", execID=one.id)
+
     # healthchecks
 
     async def probe(self, container: Container, check: Check) -> tuple[int, bytes]:
         """Runs a check once: its exit status and its output; -1 when it took too long."""
         one = Exec(new_id(), container, {"Cmd": list(check.argv)})
         self._known[one.id] = one
+        self._tell("create", one)
         try:
             pipes = await self.start(one, stdin=False, output=True)
         except (EngineError, OSError) as error:

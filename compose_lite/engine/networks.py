@@ -119,7 +119,7 @@ class Networks:
         active = [c for c in self.users(document) if c.running]
         if active:
             who = ", ".join(f'name:"{c.name}" id:"{short(c.id)}"' for c in active)
-            says = f"error while removing network: network {document['Name']} id {document['Id']} has active endpoints ({who})"
+            says = f"error while removing network: network {document['Name']} has active endpoints ({who})"
             raise EngineError(says, http_status=403, code="network-in-use", remedy="Stop or disconnect these containers first.")
         del self._by_id[document["Id"]]
         await self.bridges.remove(document)

@@ -9,7 +9,7 @@ services need nobody has one level.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from compose_lite.errors import GraphError, Place, nearest
 from compose_lite.spec.check import find_cycle
@@ -98,6 +98,13 @@ def with_dependents(project: Project, names: Iterable[str]) -> list[str]:
     """The named services and all that need them, in stop order."""
     wanted = _reached(project, names, lambda graph: graph.reverse(copy=False))
     return [name for name in stop_order(project) if name in wanted]
+
+
+def between(project: Project, names: Sequence[str]) -> list[str]:
+    """The names, and the active services that one of them needs and that need another of them."""
+    active = [name for name in names if name in project.services]
+    inner = set(with_dependents(project, active)) & set(with_dependencies(project, active)) if len(active) > 1 else set()
+    return [*names, *(name for name in project.services if name in inner and name not in names)]
 
 
 def known(project: Project, names: Iterable[str]) -> Iterator[str]:

@@ -88,6 +88,8 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
             replaced.add(name)
     if wishes.start:
         _starts(project, chosen, created, instances, replaced, rolled, plan)
+    else:
+        _stops(project, chosen, created, instances, replaced, plan)
     return plan
 
 
@@ -426,6 +428,22 @@ def _starts(
         started[name] = [plan.add(StartContainer(name, n, i), [*barrier, *waits]) for n, i, _ in pending]
         if rolling:
             started[name].append(plan.add(_rollout(project, service, rolling, plan), [*barrier, *waits, *started[name]]))
+
+
+def _stops(
+    project: Project,
+    chosen: Sequence[str],
+    created: Mapping[str, list[int]],
+    instances: Mapping[str, list[tuple[str, str, bool]]],
+    replaced: set[str],
+    plan: Plan,
+) -> None:
+    """Without starts: what restarts with something that is recreated is stopped for it all the same, as with Docker Compose."""
+    for name in chosen:
+        others = [o for o, d in needs(project.services[name]).items() if d.restart and o in replaced and name not in replaced]
+        for container_name_, id_, running in instances.get(name, ()) if others else ():
+            if running:
+                plan.add(StopContainer(id_, container_name_, name, f"{others[0]} is recreated"), _flat(created, others))
 
 
 def _rolls(service: Service, wishes: Wishes) -> bool:

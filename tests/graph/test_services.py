@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compose_lite.errors import GraphError
-from compose_lite.graph.services import check_cycles, start_levels, stop_order, with_dependencies, with_dependents
+from compose_lite.graph.services import between, check_cycles, start_levels, stop_order, with_dependencies, with_dependents
 from compose_lite.spec.models.project import Project
 from compose_lite.spec.models.service import Dependency, Service
 
@@ -44,3 +44,11 @@ def test_selection() -> None:
     assert with_dependents(chain, ["api"]) == ["web", "api"]
     with pytest.raises(GraphError, match="no such service: apo"):
         with_dependencies(chain, ["apo"])
+
+
+def test_between() -> None:
+    chain = project(web=["api"], api=["db"], db=[], other=[])
+    assert between(chain, ["web", "db"]) == ["web", "db", "api"]
+    assert between(chain, ["web"]) == ["web"]
+    assert between(chain, ["db", "other", "inactive"]) == ["db", "other", "inactive"]
+    assert between(chain, []) == []

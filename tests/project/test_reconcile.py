@@ -257,6 +257,16 @@ def test_a_dependency_that_is_recreated_restarts_who_says_so() -> None:
     assert all(c.running for c in after.containers)
 
 
+def test_without_starts_it_is_stopped_for_it() -> None:
+    """`up --no-start` and `create`: as with Docker Compose; the next `up` starts it."""
+    web = changed(service("web"), depends_on={"db": Dependency(restart=True)})
+    old = up(project(web, service("db")))[1]
+    plan, after = up(project(web, changed(service("db"), image="j")), old, start=False)
+    assert "stop container p-web-1: db is recreated" in str(plan)
+    assert not any(c.running for c in after.containers)
+    assert "stop container" not in str(up(project(web, service("db")), old, start=False)[0])
+
+
 def test_providers_have_no_containers() -> None:
     plan, _ = up(project(service("web", "db"), changed(service("db"), provider=Provider(type="x"))))
     assert "p-db-1" not in str(plan)

@@ -14,7 +14,7 @@ from compose_lite.cli.lifecycle import guard
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import Plain, progress
 from compose_lite.errors import ApiError, ProjectError, UsageError, nearest
-from compose_lite.graph.services import stop_levels
+from compose_lite.graph.services import between, stop_levels
 from compose_lite.project.observe import Seen, containers_of, project_filter
 from compose_lite.project.providers import withdrawn
 from compose_lite.project.stopping import Stopping
@@ -43,7 +43,9 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
     orphans = remove_orphans or context.environ.get("COMPOSE_REMOVE_ORPHANS", "").lower() in ("1", "true")
     mine = [c for c in await containers_of(engine, name, oneoff=None) if orphans or not c.oneoff or c.hook]
     if project is not None:
-        mine = [c for c in mine if c.service in project.services or (orphans and c.service not in project.all_services())]
+        gone = [c for c in mine if orphans and c.service not in project.all_services() and not (c.oneoff and c.running)]
+        mine = [c for c in mine if c.service in project.services] + gone
+        services = between(project, services)  # as Docker Compose, which walks the graph from one of them to the other
     if services:
         mine = [c for c in mine if c.service in services]
     if not mine and not services and project is None and not await engine.networks(filters=project_filter(name)):
