@@ -59,7 +59,12 @@ class ProjectError(Error):
 
 
 class ApiError(Error):
-    """An engine answered with an error, or could not be reached. http_status: 0 when there was no answer."""
+    """An engine answered with an error, or could not be reached. http_status: 0 when there was no answer.
+
+    reason: the code of an error of our own engine, "" from another one.
+    """
+
+    reason = ""
 
     def __init__(self, says: str, *, http_status: int = 0, code: str = "engine-answer", remedy: str | None = None, status: int = 1) -> None:
         super().__init__(code, says, remedy=remedy, status=status)

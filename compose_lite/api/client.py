@@ -24,6 +24,7 @@ from compose_lite.api.http import (
     READ_SIZE,
     STDOUT,
     Body,
+    CutShort,
     FrameSplitter,
     Headers,
     HttpError,
@@ -211,6 +212,8 @@ class EngineClient:
         return _Connection(reader, writer), True
 
     def _broken(self, error: BaseException) -> ApiError:
+        if isinstance(error, CutShort):
+            return ApiError(str(error), http_status=error.status)
         says = str(error) if isinstance(error, HttpError) else getattr(error, "strerror", None) or "it closed the connection"
         return ApiError(f"the engine at {self.url} broke off: {says}", code="engine-unreachable")
 
@@ -398,9 +401,13 @@ def _address(url: str) -> str | tuple[str, int]:
 
 
 def _refusal(status: int, raw: bytes) -> ApiError:
+    reason = ""
     try:
         document = pydantic_core.from_json(raw)
         says = document.get("message") or document.get("cause") or str(document)
+        reason = str(document.get("code") or "")
     except (ValueError, AttributeError):
         says = raw.decode("utf-8", "replace").strip() or f"status {status}"
-    return ApiError(str(says).strip(), http_status=status)
+    error = ApiError(str(says).strip(), http_status=status)
+    error.reason = reason
+    return error

@@ -12,7 +12,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 HEAD_LIMIT = 256 * 1024
 READ_SIZE = 256 * 1024
@@ -28,6 +28,10 @@ class HttpError(Exception):
     def __init__(self, says: str, status: int = 400) -> None:
         super().__init__(says)
         self.status = status
+
+
+class CutShort(HttpError):
+    """A body that the other end could not finish, in its words."""
 
 
 class Headers(dict[str, str]):
@@ -92,6 +96,11 @@ def render_head(start: str, headers: Iterable[tuple[str, str]]) -> bytes:
     if text.count("\n") != len(lines) - 1:
         raise HttpError("a header field holds a line break")
     return f"{text}\r\n\r\n".encode("latin-1", "replace")
+
+
+def broken_chunk(says: str) -> bytes:
+    """The head of a chunk that never comes, with an extension (RFC 9112, 7.1.1) that says why: others see a body cut short."""
+    return b"1;error=" + quote(says[:4000]).encode() + b"\r\n"
 
 
 def chunk(data: bytes) -> bytes:
@@ -165,7 +174,10 @@ class Body:
     async def _read_chunked(self) -> bytes:
         try:
             if not self._chunk_left:
-                size = (await self._reader.readuntil(b"\n")).split(b";")[0].strip()
+                size, _, extension = (await self._reader.readuntil(b"\n")).strip().partition(b";")
+                if extension.startswith(b"error="):
+                    raise CutShort(unquote(extension[6:].decode("ascii", "replace")), 500)
+                size = size.strip()
                 if not size or size.strip(b"0123456789abcdefABCDEF"):
                     raise HttpError(f"malformed chunk size {size[:20]!r}")
                 self._chunk_left = int(size, 16)

@@ -146,4 +146,5 @@ class Cache:
     def keep_known_files(self, known: Mapping[str, str]) -> None:
         if len(known) > _MOST_FILES:  # the first are the oldest
             known = dict(itertools.islice(known.items(), len(known) - _MOST_FILES // 2, None))
-        write_atomic(self._folder / "known-files", json.dumps(known).encode(), sync=False)
+        with contextlib.suppress(OSError):  # what a full disk loses is looked up again; the build ends as it would have
+            write_atomic(self._folder / "known-files", json.dumps(known).encode(), sync=False)

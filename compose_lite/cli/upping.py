@@ -219,7 +219,7 @@ class Upping:
                     await engine.extension("POST", "ports/reserve", body={"Owner": self.project.name, "PortBindings": port_bindings(ports)})
                 except ApiError as error:
                     where = place(self.project, ("services", service.name, "ports"))
-                    raise ProjectError("port-in-use", f"service {service.name!r}: {error.says}", place=where) from error
+                    raise ProjectError(error.reason or "port-in-use", f"service {service.name!r}: {error.says}", place=where) from error
 
     async def detached(self) -> int:
         o = self.options

@@ -348,7 +348,10 @@ class Seats:
             if ways:
                 endpoint = container.endpoints[min(ways)[1]]
                 interface, gateway = endpoint["x-interface"], endpoint[key]
-                await self._bridges.in_thread(lambda i=interface, g=gateway: attach.set_default_routes(seat.sandbox, i, (g,)))  # type: ignore[misc]
+                try:
+                    await self._bridges.in_thread(lambda i=interface, g=gateway: attach.set_default_routes(seat.sandbox, i, (g,)))  # type: ignore[misc]
+                except OSError as error:
+                    raise EngineError(f"failed to set up container networking: {error}", code="network-attach") from error
 
     def _name(self, container: NetworkContainer, seat: _Seat, network: Document) -> None:
         """From now on the network's names know it."""

@@ -32,6 +32,7 @@ from compose_lite.api.http import (
     Body,
     HttpError,
     RequestHead,
+    broken_chunk,
     chunk,
     parse_request,
     render_head,
@@ -346,6 +347,8 @@ class _Connection:
             if request.streaming or request.hijacked:
                 if reply.status == 500:
                     log.warning("%s %s ended: %s", request.method, request.path, reply.document["message"])
+                if not request.hijacked and head.version != "HTTP/1.0":
+                    self.writer.write(broken_chunk(reply.document["message"]))
                 return False
             result = reply
         finally:
@@ -390,7 +393,7 @@ def refusal(error: Exception) -> Reply:
         return Reply(error.status, {"message": str(error)})
     if isinstance(error, Error):
         message = error.says + (f". {error.remedy}" if error.remedy else "")
-        return Reply(getattr(error, "http_status", None) or 500, {"message": message})
+        return Reply(getattr(error, "http_status", None) or 500, {"message": message, "code": error.code})
     traceback.print_exception(error, file=sys.stderr)
     return Reply(500, {"message": f"internal error: {type(error).__name__}: {error}"})
 

@@ -127,6 +127,8 @@ class Forwarder:
     def _obey(self, message: dict, fds: list[int]) -> dict:  # type: ignore[type-arg]
         op = message["op"]
         if op == "open":
+            if not fds:  # the kernel drops descriptors that we have no room for
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             listener = socket.socket(fileno=fds[0])
             listener.setblocking(False)
             if message["id"] in self.ports:

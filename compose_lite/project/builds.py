@@ -53,7 +53,7 @@ class BuildFailed(ProjectError):
         excerpt = f"{failed['excerpt']}\n\n" if failed.get("excerpt") else ""
         target = f"target {service}: " if service else ""
         code = str(failed.get("code") or "build")  # of what went wrong; a step that ended badly has told more itself
-        code = "build-failed" if code == "build" or (code == "build-step" and "step" in failed) else code
+        code = "build-failed" if code == "build" or (code == "build-step" and failed.get("exit")) else code
         super().__init__(code, f"{excerpt}{target}failed to solve: {failed['says']}", remedy=failed.get("remedy") or None)
 
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from compose_lite.api.http import (
     LAST_CHUNK,
     Body,
+    CutShort,
     FrameSplitter,
     HttpError,
+    broken_chunk,
     chunk,
     frame,
     parse_request,
@@ -101,3 +103,16 @@ def test_ambiguous_lengths_are_refused(fields: bytes) -> None:
 def test_a_body_cut_short_is_refused() -> None:
     with pytest.raises(HttpError):
         read(b"ab", b"PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\n")
+
+
+def test_a_body_that_could_not_be_finished_says_why() -> None:
+    async def act() -> None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(chunk(b"abc") + broken_chunk("a layer; changed\n"))
+        reader.feed_eof()
+        body = Body(reader, length=None, chunked=True)
+        assert await body.read_some() == b"abc"
+        with pytest.raises(CutShort, match="a layer; changed\n"):
+            await body.read_some()
+
+    asyncio.run(act())

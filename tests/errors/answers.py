@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from compose_lite import ids
+from compose_lite.cli.commands import lint
 from tests.errors.stub import RUNNING, WEB, Answers
 
 _ID = WEB["Id"]
@@ -56,5 +62,20 @@ ANSWERS: dict[str, Answers] = {
     "scale-container-name": {},
 }
 
+
+def _bad_fix() -> Any:
+    """A defect of ours, which no file gives: the fix of a rule changes the project too."""
+    put = lint._apply
+
+    def apply(edits: Any, before: Any) -> None:
+        put(edits, before)
+        for file in before:
+            Path(file).write_text(Path(file).read_text().replace("nginx:1.27", "nginx:1.28"))
+
+    return mock.patch.object(lint, "_apply", apply)
+
+
+FAKED: dict[str, Callable[[], AbstractContextManager[Any]]] = {"lint-fix": _bad_fix}
+"""What the command cannot meet by itself."""
 TERMINAL = frozenset({"export-terminal", "load-terminal", "save-terminal"})
 """Where stdin and stdout are a terminal."""

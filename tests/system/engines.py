@@ -26,6 +26,7 @@ class Engine:
         self.base = base
         self.project = base / "project"
         self.project.mkdir(parents=True)
+        self.wrap: tuple[str, ...] = ()  # what commands run behind
         self.env = {
             **{key: value for key, value in os.environ.items() if key != "COMPOSE_LITE_ENGINE"},
             "COMPOSE_LITE_RUN_DIR": f"{base}/run",
@@ -38,7 +39,7 @@ class Engine:
         (self.project / "compose.yaml").write_text(text)
 
     def start(self, *args: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "compose_lite", *args]
+        command = [*self.wrap, sys.executable, "-m", "compose_lite", *args]
         null, pipe = subprocess.DEVNULL, subprocess.PIPE
         return subprocess.Popen(command, cwd=self.project, env=self.env, text=True, stdin=null, stdout=pipe, stderr=pipe)
 
