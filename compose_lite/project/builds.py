@@ -6,10 +6,11 @@ On our own engine by paths of this machine (POST /compose-lite/v1/build), on ano
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import tarfile
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import anyio
 from compose_lite import __version__, ids
 from compose_lite.api.protocol import DockerEngine
 from compose_lite.errors import ProjectError
+from compose_lite.ignore import Pattern, ignored, parse_ignore
 from compose_lite.project import transfers
 from compose_lite.project.report import Report
 from compose_lite.spec.models.project import Project, place
@@ -281,24 +283,56 @@ async def stream_build(engine: DockerEngine, request: Document) -> AsyncIterator
         "nocache": request["no_cache"] or None,
         "pull": request["pull"] or None,
         "networkmode": request["network"] or None,
+        "extrahosts": request["extra_hosts"] or None,
         "version": "1",
         "rm": True,
     }
     if request.get("tar"):
         context = await anyio.Path(request["tar"]).read_bytes()
+    elif _is_remote(request["context"]):
+        context, query["remote"] = b"", request["context"]  # that engine fetches it
     else:
-        context = await anyio.to_thread.run_sync(_context_tar, request["context"], request.get("dockerfile_inline") or "")
+        inline = request.get("dockerfile_inline") or ""
+        context, query["dockerfile"] = await anyio.to_thread.run_sync(_context_tar, request["context"], request["dockerfile"], inline)
     async for event in engine.build(context, query=query):
         yield event
 
 
-def _context_tar(folder: str, inline: str) -> bytes:
-    """A small context for a foreign engine's classic build."""
+def _is_remote(context: str) -> bool:
+    return "://" in context or context.startswith(("git@", "github.com/"))
+
+
+def _context_tar(folder: str, dockerfile: str, inline: str) -> tuple[bytes, str]:
+    """The context for a foreign engine's classic build, without what .dockerignore leaves out, and the Dockerfile's name in it."""
     made = io.BytesIO()
+    place = os.path.normpath(os.path.join(folder, dockerfile))
+    outside = not inline and not place.startswith(os.path.join(os.path.normpath(folder), ""))
+    name = ".dockerfile" if outside else "Dockerfile" if inline else os.path.relpath(place, folder)
+    content = inline.encode() if inline else Path(place).read_bytes() if outside else None
     with tarfile.open(fileobj=made, mode="w") as tar:
-        tar.add(str(Path(folder)), arcname=".")
-        if inline:
-            info = tarfile.TarInfo("Dockerfile")
-            info.size = len(inline.encode())
-            tar.addfile(info, io.BytesIO(inline.encode()))
-    return made.getvalue()
+        for member in _members(folder, _patterns(folder, "" if inline else place), {name, ".dockerignore"}):
+            if content is None or member != name:
+                tar.add(os.path.join(folder, member), arcname=member, recursive=False)
+        if content is not None:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return made.getvalue(), name
+
+
+def _patterns(folder: str, dockerfile: str) -> tuple[Pattern, ...]:
+    for name in ([f"{dockerfile}.dockerignore"] if dockerfile else []) + [os.path.join(folder, ".dockerignore")]:
+        with contextlib.suppress(FileNotFoundError):
+            return parse_ignore(Path(name).read_text(encoding="utf-8"))
+    return ()
+
+
+def _members(folder: str, patterns: Sequence[Pattern], always: set[str]) -> Iterator[str]:
+    """Relative paths; a folder that is left out is looked into only where an exception may bring something back."""
+    look = any(pattern.exception for pattern in patterns)
+    for here, folders, files in os.walk(folder):
+        inner = os.path.relpath(here, folder)
+        names = {name: name if inner == "." else f"{inner}/{name}" for name in (*folders, *files)}
+        out = {name for name, path in names.items() if ignored(path, patterns) and path not in always}
+        yield from (path for name, path in sorted(names.items()) if name not in out)
+        folders[:] = sorted(name for name in folders if look or name not in out or any(a.startswith(names[name] + "/") for a in always))
