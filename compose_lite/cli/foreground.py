@@ -122,10 +122,23 @@ class Foreground:
                 self._interrupted = True
                 await self._stop()
         if not self.beside:
-            await self.view.until_all_ended()
+            await self._until_shown_ended()
         if self.beside or self._watching is not None:
             await self._stopped.wait()
-        await self.view.until_all_ended()
+        await self._until_shown_ended()
+
+    async def _until_shown_ended(self) -> None:
+        """When all that is shown has ended; after a stop, what was to be stopped: dependencies may be shown too, and they run on."""
+        async with anyio.create_task_group() as group:
+
+            async def stopped() -> None:
+                await self._stopped.wait()
+                await self.view.until_all_ended({c.id for c in await self._own(all=True)})
+                group.cancel_scope.cancel()
+
+            group.start_soon(stopped)
+            await self.view.until_all_ended()
+            group.cancel_scope.cancel()
 
     def _say(self, text: str) -> None:
         self.upping.report.above(f"{text}\n", self.upping.context.err)

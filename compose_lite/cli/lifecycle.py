@@ -79,7 +79,7 @@ def levels(project: Any, containers: Sequence[Seen], *, stopping: bool) -> list[
 async def freeze(context: Context, services: Sequence[str], on: bool) -> None:
     """pause and unpause: by the cgroup freezer."""
     _, _, found = await chosen(context, services, all=False)
-    engine, report = await context.engine(), progress(context)
+    engine, report = await context.engine(), progress(context, title="Pausing" if on else "Running")
 
     async def act(container: Seen) -> None:
         await (engine.pause if on else engine.unpause)(container.id)

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -228,10 +228,11 @@ class LogView:
         if self.split:
             self.context.err.flush()
 
-    async def until_all_ended(self) -> None:
-        """When no container that is followed runs any more, and none is about to take the place of one."""
+    async def until_all_ended(self, among: Collection[str] | None = None) -> None:
+        """When no container that is followed runs any more, and none is about to take the place of one. among: only these ids count."""
         while True:
-            waiting = [e for e in (*self.following.values(), *self._awaited.values()) if not e.is_set()]
+            followed = [e for id, e in self.following.items() if among is None or id in among]
+            waiting = [e for e in (*followed, *(self._awaited.values() if among is None else ())) if not e.is_set()]
             if not waiting:
                 return
             for event in waiting:

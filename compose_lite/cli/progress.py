@@ -249,8 +249,9 @@ class Live(Plain):
         shown = list(self._rows.items())
         if len(shown) > height - 1:
             shown = [one for one in shown if one[1].state != "done"][: height - 1] or shown[1 - height :]
+        shown = [(f"{self.prefix.strip()}  {key}" if self.prefix else key, row) for key, row in shown]
         longest, wide = max((len(key) for key, _ in shown), default=0), max((len(row.status) for _, row in shown), default=0)
-        lines = [f"{self.prefix}[+] {self._title} {done}/{len(self._rows)}"]
+        lines = [f"[+] {self._title} {done}/{len(self._rows)}"]
         for key, row in shown:
             colour = _COLOURS[row.state] if self._colour else ""
             reset, sign = RESET if colour else "", _SIGNS.get(row.state) or _SPINNER[int(now / _TICK) % len(_SPINNER)]

@@ -93,3 +93,13 @@ def test_progress_and_ansi_may_contradict_each_other(words: str, says: str | Non
 def test_forced_ansi_is_a_live_block_in_a_pipe_too(ansi: str, kind: type) -> None:
     made = progress(Context(Globals(ansi=ansi), {}, io.StringIO(), io.StringIO()))
     assert type(made) is kind
+
+
+def test_a_dry_run_is_told_row_by_row() -> None:
+    out = io.StringIO()
+    live = Live(out, colour=False, size=lambda: (80, 24), prefix=" DRY-RUN MODE - ", title="Stopping")
+    live.event("Container", "p-web-1", "Stopped", done=True)
+    live.close()
+    head, row = out.getvalue().splitlines()[-2:]
+    assert head.endswith("[+] Stopping 1/1")
+    assert row.startswith(" ✔ DRY-RUN MODE -  Container p-web-1  Stopped ")

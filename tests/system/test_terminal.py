@@ -23,6 +23,11 @@ services:
     image: "rootfs:/"
     command: [/bin/sh, -c, 'trap "exit 7" INT TERM; echo ready; while :; do /bin/sleep 0.1; done']
     profiles: [no]
+  needs:
+    image: "rootfs:/"
+    command: [/bin/sh, -c, "exit 3"]
+    depends_on: [web]
+    profiles: [no]
   deaf: {image: "rootfs:/", command: [/bin/sleep, "1000"], profiles: [deaf]}
 """
 
@@ -149,3 +154,8 @@ def test_logs_tell_of_restarts_and_replacements(engine: Engine) -> None:
         assert follows.wait(30) == 0
     ended = "web-1 exited with code 143"
     assert [line for line in shown if "hello" not in line] == [f"{ended} (restarting)", "web-1 has been recreated", ended, ended]
+
+
+def test_dependencies_that_are_shown_run_on_when_the_rest_has_ended(engine: Engine) -> None:
+    engine.run("up", "--attach-dependencies", "--exit-code-from", "needs", "needs", code=3)
+    assert engine.rows()["web"]["State"] == "running"

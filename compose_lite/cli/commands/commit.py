@@ -33,7 +33,7 @@ async def run(
     container = await one_of(engine, name, service, index)
     repo, tag = split_reference(reference) if reference else ("", "")
     more: dict[str, Any] = {"author": author or None, "comment": message or None, "changes": list(change) or None, "pause": pause}
-    report, what = progress(context), f"Commit {container.name}"
+    report, what = progress(context, title="Committing"), f"Commit {container.name}"
     report.deed(container.name, what, "Committing")
     made = await engine.commit(container.id, repo=repo, tag=tag or "", **more)
     report.deed(container.name, what, f"Committed as {made['Id']}", done=True)

@@ -35,7 +35,7 @@ async def run(context: Context, source: str, target: str, all: bool, archive: bo
     if not (from_path and to_path):
         says = f"{source if from_service else target}: no such directory: the path is missing"
         raise UsageError("copy-target", says, remedy=f"Say for example {from_service or to_service}:/tmp.", status=1)
-    engine, report = await context.engine(), progress(context)
+    engine, report = await context.engine(), progress(context, title="Copying")
     found = await _containers(context, from_service or to_service, all, index)
 
     async def into(container: Seen) -> None:

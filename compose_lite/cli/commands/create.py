@@ -28,6 +28,6 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> int:
         if o[one] and o[other]:
             raise UsageError("flags-together", f"--{one.replace('_', '-')} and --{other.replace('_', '-')} are incompatible")
     project = context.load(services=services)
-    upping = Upping(context, project, progress(context), tuple(services), {**o, "no_start": True})
+    upping = Upping(context, project, progress(context, title="Creating"), tuple(services), {**o, "no_start": True})
     upping.scale = parse_scale(o["scale"], project)
     return await upping.detached()

@@ -28,7 +28,7 @@ async def run(context: Context, service: str, index: int, output: str) -> None:
     container = await one_of(engine, name, service, index)
     if not output and os.isatty(1):
         raise UsageError("export-terminal", "output option is required when exporting to terminal", remedy="Use -o or redirect.")
-    report = progress(context)
+    report = progress(context, title="Exporting")
     report.deed(container.name, f"export {container.name} to {output or '-'}", "Exporting")
     async with engine.export(container.id) as answer:
         await write_answer(context, answer, output, "export-output")

@@ -25,7 +25,7 @@ COMMAND = Command(
 async def run(context: Context, services: Sequence[str], signal: str, remove_orphans: bool) -> None:
     """--remove-orphans kills those too that the file does not know."""
     project, name, found = await chosen(context, services, all=False, oneoff=None)
-    engine, report = await context.engine(), progress(context)
+    engine, report = await context.engine(), progress(context, title="Killing")
     if remove_orphans and not services:
         found = await containers_of(engine, name, oneoff=None, all=False)
     if not found:

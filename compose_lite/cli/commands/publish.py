@@ -51,7 +51,7 @@ async def run(
         pinned = await pinned_project(project, context.engine)
         digests = {name: service.image for name, service in pinned.services.items() if service.image}
     layers = publication.layers(project, digests, __version__)
-    report = progress(context)
+    report = progress(context, title="Publishing")
     report.deed(repository, "publishing", "")
     if not context.options.dry_run:
         _send(context, repository, layers, list(digests.values()) if app else [], oci_version)

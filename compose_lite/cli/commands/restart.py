@@ -25,7 +25,7 @@ COMMAND = Command(
 
 async def run(context: Context, services: Sequence[str], timeout: int | None, no_deps: bool) -> None:
     project, name, found = await chosen(context, services, all=True)
-    engine, report = await context.engine(), progress(context)
+    engine, report = await context.engine(), progress(context, title="Restarting")
     known = project.all_services() if project else {}
     if services and not no_deps:
         also = {s.name for s in known.values() for o, d in needs(s).items() if d.restart and o in services and s.name not in services}

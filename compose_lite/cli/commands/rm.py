@@ -28,7 +28,7 @@ COMMAND = Command(
 async def run(context: Context, services: Sequence[str], force: bool, stop: bool, volumes: bool, all: bool) -> None:
     project, _, found = await chosen(context, services, all=True)
     guard(context, project, found)
-    engine, report = await context.engine(), progress(context)
+    engine, report = await context.engine(), progress(context, title="Removing")
     if stop:
         stopping = Stopping(engine, report, project)
         running = [c for c in found if c.running]

@@ -75,7 +75,7 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     if o["service_ports"] and o["publish"]:
         raise UsageError("flags-together", "--service-ports and --publish are incompatible")
     pull = pull_policy(o["pull"])
-    engine, report = await context.engine(), progress(context, quiet=o["quiet"])
+    engine, report = await context.engine(), progress(context, quiet=o["quiet"], title="Creating")
     wanted = adapted(project, project.services[service], command, o, context.environ, context.cwd)
     project = project.model_copy(update={"services": {**project.services, service: wanted}})
     project = await _dependencies(context, project, wanted, report, o)
@@ -161,6 +161,7 @@ async def _attached(engine: Any, id: str, *, stdin: bool, terminal: bool, remove
                 group.cancel_scope.cancel()
                 raise
             group.start_soon(signals)
+            await anyio.sleep(0)  # it listens before output is shown that somebody may wait for
             with talking:
                 left = await talk(stream, stdin=stdin, terminal=terminal, resize=partial(engine.resize, id), keys=keys)
             if not left:

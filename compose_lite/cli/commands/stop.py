@@ -17,7 +17,7 @@ COMMAND = Command(
 
 async def run(context: Context, services: Sequence[str], timeout: int | None) -> None:
     project, _, found = await chosen(context, services, all=True)
-    engine, report = await context.engine(), progress(context)
+    engine, report = await context.engine(), progress(context, title="Stopping")
     guard(context, project, found)
     stopping = Stopping(engine, report, project, timeout)
     await on_each(levels(project, found, stopping=True), lambda c: stopping.stop(c.id, c.name, c.service))
