@@ -108,13 +108,13 @@ def _mount(line: str) -> str:
 
 def _is_own(mount: str) -> bool:
     """Files in memory, which Docker Compose writes into the container, and images, which are mounted from their layers."""
-    at, root, *_ = mount.split(" ")
+    at, root, *_ = [*mount.split(" "), ""]
     return bool(re.fullmatch(r"/ID64/\d+", root)) or at.startswith("/mnt/i")
 
 
 def _is_cover(mount: str) -> bool:
     """What lies over a masked path is another file system's null or empty folder; so is the group of cgroup v2 on a hybrid machine."""
-    at, root, options, _, kind, *_ = mount.split(" ")
+    at, root, options, _, kind, *_ = [*mount.split(" "), "", "", "", "", ""]  # a line that was broken off is none
     return (at.startswith(("/proc/", "/sys/")) and (root == "/null" or (kind == "tmpfs" and options.startswith("ro")))) or at.endswith(
         ("/unified", "/sbin/docker-init")
     )
@@ -150,6 +150,8 @@ def inspected(document: Mapping[str, Any], place: Place) -> Document:
             value = sorted(value)
         if name == "Env" and isinstance(value, list):  # Compose gives it in the order of a map
             value = sorted(value)
+        if path[0] == "Mounts" and name == "Mode":  # of what comes from another container
+            continue
         if name == "Source" and isinstance(value, str):
             value = re.sub(r"^.*/(?=[^/]+/_data$)", "", value)
         text = plain(json.dumps(value), place)
