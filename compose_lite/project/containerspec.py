@@ -190,7 +190,6 @@ def resources(service: Service) -> Document:
         "NanoCpus": round(cpus * 10**9),
         "CpuShares": service.cpu_shares,
         "CpuCount": service.cpu_count,
-        "CpuPercent": round(service.cpu_percent),
         "CpuPeriod": service.cpu_period,
         "CpuQuota": service.cpu_quota,
         "CpuRealtimePeriod": service.cpu_rt_period,

@@ -102,3 +102,8 @@ def test_a_linked_service_has_its_containers_names_too(tmp_path: Path) -> None:
 )
 def test_restart_policies(tmp_path: Path, said: str, name: str, count: int) -> None:
     assert body(tmp_path, f"restart: '{said}'")["HostConfig"]["RestartPolicy"] == {"Name": name, "MaximumRetryCount": count}
+
+
+def test_a_share_of_windows_cpus_is_not_passed_on(tmp_path: Path) -> None:
+    host = body(tmp_path, "cpu_count: 1, cpu_percent: 50")["HostConfig"]
+    assert host["CpuCount"] == 1 and "CpuPercent" not in host
