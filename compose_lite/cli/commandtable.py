@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from compose_lite.cli.context import Globals
+from compose_lite.cli.context import Globals, is_true
 from compose_lite.cli.pflag import Command, flag, option, options
 from compose_lite.cli.program import NAME
 from compose_lite.errors import UsageError, nearest
@@ -186,6 +186,7 @@ def globals_from(values: dict[str, Any], given: set[str], environ: dict[str, str
         raise UsageError("progress", f"can't use --progress {progress} while ANSI support is {_APART[progress, ansi]}")
     kept = {k: v for k, v in values.items() if k in Globals.__dataclass_fields__ and k not in ("progress", "ansi")}
     kept["engine"] = kept["engine"] or ""
+    kept["compatibility"] = kept["compatibility"] or is_true(environ.get("COMPOSE_COMPATIBILITY"))
     limit = environ.get("COMPOSE_PARALLEL_LIMIT")
     if limit is not None and "parallel" not in given:
         if not _INTEGER.fullmatch(limit):

@@ -27,6 +27,11 @@ class OutputClosed(Exception):
     """Who read our output is gone: the command ends as by SIGPIPE."""
 
 
+def is_true(text: str | None) -> bool:
+    """A variable of the environment that switches something on."""
+    return (text or "").lower() in ("1", "true", "yes", "on", "t", "y")
+
+
 @dataclass(frozen=True, slots=True)
 class Globals:
     """Options before the command."""
@@ -111,7 +116,7 @@ class Context:
         for warning in loaded.warnings:
             self.warn(warning)
         self.environ.update({name: loaded.environment[name] for name in OF_DOTENV if name in loaded.environment})
-        return loaded.project
+        return loaded.project.with_separator("_") if self.options.compatibility else loaded.project
 
     def load_or_name(self, services: Sequence[str] = ()) -> tuple[Any, str]:
         """(project, name) for commands on what exists: without a usable file the name alone is enough, if it is given.

@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "COMPOSE_DISABLE_ENV_FILE": "do not read .env",
     "COMPOSE_IGNORE_ORPHANS": "say nothing of containers that no service asks for",
     "COMPOSE_REMOVE_ORPHANS": "remove them, as --remove-orphans does",
+    "COMPOSE_COMPATIBILITY": "as --compatibility: names of containers and images with `_`",
     "COMPOSE_PARALLEL_LIMIT": "as --parallel",
     "COMPOSE_PROGRESS": "as --progress",
     "COMPOSE_ANSI": "as --ansi",

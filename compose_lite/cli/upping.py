@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from compose_lite.api.protocol import DockerEngine
-from compose_lite.cli.context import Context
+from compose_lite.cli.context import Context, is_true
 from compose_lite.cli.lifecycle import guard, real
 from compose_lite.cli.logview import LogView
 from compose_lite.cli.progress import Plain
@@ -152,8 +152,8 @@ class Upping:
             start=start,
             all_resources=self.context.options.all_resources,
             recreate_volumes=recreate_volumes,
-            remove_orphans=bool(o.get("remove_orphans")) or _true(environ.get("COMPOSE_REMOVE_ORPHANS")),
-            ignore_orphans=_true(environ.get("COMPOSE_IGNORE_ORPHANS")),
+            remove_orphans=bool(o.get("remove_orphans")) or is_true(environ.get("COMPOSE_REMOVE_ORPHANS")),
+            ignore_orphans=is_true(environ.get("COMPOSE_IGNORE_ORPHANS")),
         )
 
     async def _images(self, engine: DockerEngine, report: Report) -> dict[str, str]:
@@ -301,7 +301,3 @@ def pull_policy(text: str) -> str:
     if text not in ("", "always", "missing", "never", "build", "if_not_present", "policy"):
         raise UsageError("pull-policy", f'invalid --pull option "{text}"', remedy="Say always, missing, never or build.")
     return {"if_not_present": "missing", "policy": ""}.get(text, text)
-
-
-def _true(text: str | None) -> bool:
-    return (text or "").lower() in ("1", "true", "yes", "on", "t", "y")

@@ -135,7 +135,7 @@ def build_request(project: Project, service: Service, wishes: BuildWishes, *, se
         "dockerfile_inline": build.dockerfile_inline,
         "args": {**args, **wishes.args},
         "target": build.target,
-        "tags": [service.image_name(project.name), *build.tags],
+        "tags": [project.image_of(service), *build.tags],
         "labels": _labels(project, service, build),
         "no_cache": build.no_cache or wishes.no_cache,
         "pull": build.pull or wishes.pull,
@@ -166,7 +166,7 @@ def _context(project: Project, value: str) -> str:
     if not value.startswith(_SERVICE):
         return value
     parent = project.all_services()[value.removeprefix(_SERVICE)]
-    return _IMAGE + parent.image_name(project.name)
+    return _IMAGE + project.image_of(parent)
 
 
 def _secrets(project: Project, build: Build) -> list[Document]:
@@ -236,7 +236,7 @@ def bake_file(project: Project, services: Iterable[Service], wishes: BuildWishes
 async def _build(
     engine: DockerEngine, project: Project, service: Service, report: Report, wishes: BuildWishes, *, several: bool
 ) -> list[Document]:
-    image = service.image_name(project.name)
+    image = project.image_of(service)
     if not wishes.check:
         report.event("Image", image, "Building")
     found: list[Document] = []

@@ -119,7 +119,7 @@ def _profiles(options: LoadOptions, _: ConfigWish) -> ConfigText:
 def _images(options: LoadOptions, _: ConfigWish) -> ConfigText:
     loaded = _whole(options, keep_services=True)
     project = loaded.project
-    return _names([project.services[name].image_name(project.name) for name in sorted(project.services)], loaded.warnings)
+    return _names([project.image_of(project.services[name]) for name in sorted(project.services)], loaded.warnings)
 
 
 def _variables(options: LoadOptions, wish: ConfigWish) -> ConfigText:

@@ -41,7 +41,7 @@ class Instance:
 
 
 def container_name(project: Project, service: Service, number: int) -> str:
-    return service.container_name or f"{project.name}-{service.name}-{number}"
+    return service.container_name or project.joined(service.name, number)
 
 
 def create_body(one: Instance) -> Document:
@@ -52,7 +52,7 @@ def create_body(one: Instance) -> Document:
         where = place(one.project, ("services", service.name, "credential_spec"))
         raise ProjectError("credential-spec", says, place=where, remedy="Take it out; `secrets` give credentials to a service.")
     body: Document = {
-        "Image": service.image_name(one.project.name),
+        "Image": one.project.image_of(service),
         "Hostname": service.hostname,
         "Domainname": service.domainname,
         "User": service.user,
@@ -303,7 +303,8 @@ def _links(one: Instance) -> list[str]:
         target = container_name(one.project, other, 1) if other else name
         made.append(f"{target}:{alias or name}")
         if other:
-            made += [f"{target}:{name}-1", f"{target}:{one.project.name}-{name}-1"]
+            full = one.project.joined(name, 1)
+            made += [f"{target}:{full.removeprefix(one.project.name)[1:]}", f"{target}:{full}"]
     made += [link if ":" in link else f"{link}:{link}" for link in one.service.external_links]
     return made
 

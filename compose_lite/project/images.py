@@ -36,7 +36,7 @@ class Need:
 
 def image_need(project: Project, service: Service, present: Document | None, *, build: bool, no_build: bool, pull: str, now: float) -> Need:
     """What has to happen for one service's image. pull: the command line's policy, empty for the service's own."""
-    image, policy = service.image_name(project.name), pull or service.pull_policy or "missing"
+    image, policy = project.image_of(service), pull or service.pull_policy or "missing"
     if service.build is not None:
         if no_build and present is None:
             return Need(service.name, image, "missing", "--no-build")
@@ -94,7 +94,7 @@ async def ensure_images(
     """Builds and pulls what is needed, side by side; service name -> image id. Raises for the first that cannot be had."""
     import time
 
-    wanted = {s.image_name(project.name): s for s in services if s.provider is None}
+    wanted = {project.image_of(s): s for s in services if s.provider is None}
     for service in list(wanted.values()):  # steps of pre_start may have images of their own
         for step in service.pre_start:
             if step.image and step.image not in wanted:
@@ -132,7 +132,7 @@ async def ensure_images(
     touched = [n.image for n in needs if n.act != "nothing"]
     for image in touched:
         present[image] = await inspect_or_none(engine, image)
-    return {s.name: (present.get(s.image_name(project.name)) or {}).get("Id", "") for s in services if s.provider is None}
+    return {s.name: (present.get(project.image_of(s)) or {}).get("Id", "") for s in services if s.provider is None}
 
 
 async def inspect_or_none(engine: DockerEngine, image: str) -> Document | None:
@@ -146,7 +146,7 @@ async def inspect_or_none(engine: DockerEngine, image: str) -> Document | None:
 
 
 async def pull_image(engine: DockerEngine, project: Project, service: Service, report: Report, present: bool = False) -> None:
-    image = service.image_name(project.name)
+    image = project.image_of(service)
     try:
         await transfers.pull(engine, image, report, platform=service.platform or "")
     except ApiError as error:

@@ -32,7 +32,7 @@ def step_body(one: Instance, step: InitStep, target: str) -> Document:
     inner = replace(one, oneoff="step")  # no name of the service's on its networks
     environment = {**service.environment, **step.environment}
     return {
-        "Image": step.image or service.image_name(one.project.name),
+        "Image": step.image or one.project.image_of(service),
         "Cmd": list(step.command) if step.command is not None else None,
         "User": step.user,
         "WorkingDir": step.working_dir,

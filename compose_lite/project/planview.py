@@ -124,7 +124,7 @@ def _rolled(entry: Entry, steps: Sequence[object]) -> Entry:
 
 def _of_image(project: Project, snapshot: Snapshot, image: str) -> tuple[str, ...]:
     """Whether another image makes other containers is known only when it is there."""
-    used = [c.name for s in project.services.values() if s.image_name(project.name) == image for c in snapshot.of(s.name)]
+    used = [c.name for s in project.services.values() if project.image_of(s) == image for c in snapshot.of(s.name)]
     return (f"recreates {', '.join(used)} if it turns out to be another one",) if used else ()
 
 
@@ -213,7 +213,7 @@ def _recreated(project: Project, old: Seen, step: CreateContainer, removed: Mapp
         if not found:
             notes.append(ONLY_HASH if known is None or known.partly else "its configuration hash differs, though no key does")
     elif because == "image changed":
-        image = project.services[step.service].image_name(project.name)
+        image = project.image_of(project.services[step.service])
         notes.append(f"{image} is another image now than {ids.short(old.labels.get(ids.IMAGE) or old.image_id)}, which it was made from")
     anonymous = _anonymous(project, step.service, old)
     if anonymous and step.replaces:

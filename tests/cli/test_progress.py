@@ -89,6 +89,14 @@ def test_progress_and_ansi_may_contradict_each_other(words: str, says: str | Non
         globals_from(values, given, {})
 
 
+@pytest.mark.parametrize(
+    ("words", "variable", "found"), [("up", "1", True), ("--compatibility up", "", True), ("up", "0", False), ("up", "", False)]
+)
+def test_compatibility_by_the_environment(words: str, variable: str, found: bool) -> None:
+    values, given, _ = split(words.split())
+    assert globals_from(values, given, {"COMPOSE_COMPATIBILITY": variable}).compatibility is found
+
+
 @pytest.mark.parametrize(("ansi", "kind"), [("always", Live), ("auto", Plain), ("never", Plain)])
 def test_forced_ansi_is_a_live_block_in_a_pipe_too(ansi: str, kind: type) -> None:
     made = progress(Context(Globals(ansi=ansi), {}, io.StringIO(), io.StringIO()))

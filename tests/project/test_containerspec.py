@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from compose_lite.errors import ProjectError
-from compose_lite.project.containerspec import Instance, create_body
+from compose_lite.project.containerspec import Instance, container_name, create_body
 from compose_lite.spec.load import LoadOptions, load
 
 
@@ -107,3 +107,14 @@ def test_restart_policies(tmp_path: Path, said: str, name: str, count: int) -> N
 def test_a_share_of_windows_cpus_is_not_passed_on(tmp_path: Path) -> None:
     host = body(tmp_path, "cpu_count: 1, cpu_percent: 50")["HostConfig"]
     assert host["CpuCount"] == 1 and "CpuPercent" not in host
+
+
+def test_names_with_compatibility(tmp_path: Path) -> None:
+    """As recorded from Docker Compose with --compatibility: names of containers, built images and links with `_`."""
+    (tmp_path / "compose.yaml").write_text("name: p\nservices:\n  a: {image: x}\n  b: {build: ., links: ['a:x']}\n")
+    project = load(LoadOptions(environ={}, cwd=str(tmp_path))).project.with_separator("_")
+    b = project.services["b"]
+    assert (container_name(project, b, 2), project.image_of(b), project.image_of(project.services["a"])) == ("p_b_2", "p_b", "x")
+    made = create_body(Instance(project, b, 1, "p_b_1", ""))
+    links = made["NetworkingConfig"]["EndpointsConfig"]["p_default"]["Links"]
+    assert (made["Image"], links) == ("p_b", ["p_a_1:x", "p_a_1:a_1", "p_a_1:p_a_1"])

@@ -144,9 +144,9 @@ def images_to_remove(
     found: set[str] = set()
     for service in project.all_services().values() if project else ():
         if (not services or service.name in services) and (all or (not service.image and service.build is not None)):
-            found.add(service.image_name(name))
+            found.add(project.image_of(service))
     if project is None:
-        found |= {image for image in used if all or image.startswith(f"{name}-")}
+        found |= {image for image in used if all or image.startswith((f"{name}-", f"{name}_"))}
     for image in built:
         service = (image.get("Labels") or {}).get(ids.SERVICE, "")
         known = service in services if services else everything or project is None or service in project.all_services()

@@ -40,7 +40,7 @@ async def run(context: Context, services: Sequence[str], **o: Any) -> None:
 
     async def pull(name: str) -> None:
         service = project.services[name]
-        image = service.image_name(project.name)
+        image = project.image_of(service)
         if not service.image or (service.build is not None and o["ignore_buildable"]):
             report.event("Image", image, "Skipped", done=True, detail="No image to be pulled")
             return

@@ -44,7 +44,7 @@ async def run(context: Context, services: Sequence[str], ignore_push_failures: b
     for name in names:
         service = project.services[name]
         if service.build is None or not service.image:
-            report.event("Image", service.image_name(project.name), "Skipped", done=True)
+            report.event("Image", project.image_of(service), "Skipped", done=True)
             continue
         wanted.update(dict.fromkeys([service.image, *service.build.tags]))
     async with anyio.create_task_group() as group:

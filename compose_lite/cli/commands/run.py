@@ -85,7 +85,7 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     )
     report.close()
     slug = secrets.token_hex(32)
-    name = o["name"] or wanted.container_name or f"{project.name}-{service}-run-{slug[:12]}"
+    name = o["name"] or wanted.container_name or project.joined(service, "run", slug[:12])
     terminal = wanted.tty
     sharing = {c.service: c.id for c in reversed(await containers_of(engine, project.name, all=True))}
     instance = Instance(

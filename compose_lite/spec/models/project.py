@@ -33,6 +33,21 @@ class Project(Model):
     models: dict[str, LanguageModel] = DICT
 
     _tree: Any = PrivateAttr(default=None)
+    _separator: str = PrivateAttr(default="-")
+
+    def with_separator(self, separator: str) -> Project:
+        """Between the parts of its containers' and images' names: `_` with --compatibility, as Docker Compose 1 had it."""
+        made = self.model_copy()
+        made._separator = separator
+        return made
+
+    def joined(self, *parts: str | int) -> str:
+        """`project-web-1`"""
+        return self._separator.join((self.name, *map(str, parts)))
+
+    def image_of(self, service: Service) -> str:
+        """The image to run: the one named, else the one that is built here."""
+        return service.image or self.joined(service.name)
 
     def all_services(self) -> dict[str, Service]:
         return {**self.services, **self.disabled_services}

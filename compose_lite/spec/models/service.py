@@ -553,10 +553,6 @@ class Service(Model):
         ranks = {key: network.priority if network else 0 for key, network in self.networks.items()}
         return sorted(ranks, key=lambda key: (-ranks[key], key))
 
-    def image_name(self, project: str) -> str:
-        """The image to run: the one named, else the one that is built here."""
-        return self.image or f"{project}-{self.name}"
-
 
 def changed(service: Service, **fields: Any) -> Service:
     """The service with these fields replaced (values already canonical)."""
