@@ -333,7 +333,19 @@ def plain(value: Any) -> Any:
     return {k: v for k, v in value.items() if not callable(v)} if isinstance(value, Mapping) else value
 
 
+class Shown(dict[str, Any]):
+    """A row of a listing: as a whole it is JSON by Go's Marshal; the function `json` leaves `<`, `>` and `&` of other values alone."""
+
+
+def go_json(value: Any) -> str:
+    """As Go's json.Marshal writes it."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
 def as_json(value: Any) -> str:
+    if isinstance(value, Shown):
+        return go_json(dict(sorted(plain(value).items())))
     return json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False)
 
 

@@ -29,10 +29,10 @@ def listing(rows: Sequence[Row], headers: Mapping[str, str], columns: Sequence[s
             return "".join(f"{row[quiet]}\n" for row in rows)
         return table([[headers[c] for c in columns], *([str(row[c]) for c in columns] for row in rows)])
     if format == "json":
-        return "".join(json_line(row) + "\n" for row in rows)
+        return "".join(gotemplate.as_json(gotemplate.Shown(row)) + "\n" for row in rows)
     with_header, text = format.startswith("table "), format.removeprefix("table ").strip()
     template = gotemplate.compile(text.replace("\\t", "\t").replace("\\n", "\n"))
-    lines = [template.render(row) for row in rows]
+    lines = [template.render(gotemplate.Shown(row)) for row in rows]
     if not with_header:
         return "".join(f"{line}\n" for line in lines)
     title: dict[str, Any] = {**headers, "Label": str}
@@ -45,16 +45,6 @@ def table(lines: Sequence[Sequence[str]], shape: tuple[int, int] = DOCKER) -> st
     count = max((len(line) for line in lines), default=0)
     widths = [max([least, *(len(line[n]) + padding for line in lines if n < len(line) - 1)]) for n in range(count)]
     return "".join("".join([*(c.ljust(w) for c, w in zip(line[:-1], widths, strict=False)), *line[-1:]]) + "\n" for line in lines)
-
-
-def json_line(row: Row) -> str:
-    """A row as Go marshals a map: keys in order, `<`, `>` and `&` escaped."""
-    return go_json({key: value for key, value in sorted(row.items()) if not callable(value)})
-
-
-def go_json(value: Any) -> str:
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def inspected(documents: Sequence[Any], format: str = "") -> str:

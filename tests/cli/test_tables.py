@@ -69,6 +69,9 @@ def test_json_lines_escape_as_go_does() -> None:
 
 
 def test_templates_of_rows() -> None:
+    assert tables.listing(ROWS[:1], HEADERS, (), "{{json .}} {{json .Ports}}") == (
+        '{"ID":"111111111111","Name":"a","Ports":"80-\\u003e80/tcp"} "80->80/tcp"\n'
+    )
     assert tables.listing(ROWS, HEADERS, (), "{{.Name}}") == "a\nlonger-name\n"
     assert tables.listing(ROWS[:1], HEADERS, (), 'table {{.Name}}\\t{{.Label "x"}}') == "NAME      x\na         1\n"
     assert tables.listing(ROWS, HEADERS, ("Name",), quiet="ID") == "111111111111\n2\n"

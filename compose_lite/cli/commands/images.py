@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from compose_lite import ids, units
-from compose_lite.cli import nouns, tables
+from compose_lite.cli import gotemplate, nouns, tables
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.errors import ApiError, UsageError
@@ -40,7 +40,7 @@ async def run(context: Context, services: tuple[str, ...], format: str, quiet: b
     if quiet:
         context.out.write("".join(f"{id.removeprefix('sha256:')}\n" for id in dict.fromkeys(row["ID"] for row in rows)))
     elif format == "json":
-        context.print(tables.go_json(rows))
+        context.print(gotemplate.go_json(rows))
     else:
         head = ["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"]
         context.out.write(tables.table([head, *(_cells(row) for row in rows)], tables.COMPOSE))

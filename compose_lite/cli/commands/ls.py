@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from compose_lite import ids
-from compose_lite.cli import tables
+from compose_lite.cli import gotemplate, tables
 from compose_lite.cli.context import Context
 from compose_lite.cli.pflag import Command, flag, option, options
 from compose_lite.errors import UsageError
@@ -32,7 +32,7 @@ async def run(context: Context, all: bool, filter: tuple[str, ...], format: str,
     if quiet:
         context.out.write("".join(f"{row['Name']}\n" for row in rows))
     elif format == "json":
-        context.print(tables.go_json(rows))
+        context.print(gotemplate.go_json(rows))
     else:
         cells = [[row["Name"], row["Status"], row["ConfigFiles"]] for row in rows]
         context.out.write(tables.table([["NAME", "STATUS", "CONFIG FILES"], *cells], tables.COMPOSE))
