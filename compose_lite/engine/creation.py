@@ -227,6 +227,16 @@ def signal_number(name: str) -> int:
     return number
 
 
+def asked_signal(name: str, doing: str) -> int:
+    """The signal of a request; doing: `kill container: web`. Raises EngineError in Docker's words."""
+    if name.isdigit() and int(name) > signal.SIGRTMAX:
+        raise EngineError(f"cannot {doing}: the linux daemon does not support signal {name}", http_status=400)
+    try:
+        return signal_number(name)
+    except EngineError as error:
+        raise EngineError(f"cannot {doing}: {error.says}", http_status=400) from None
+
+
 def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bool = False) -> tuple[Document, list[str]]:
     """Docker's HostConfig with its defaults, and warnings. remapped: the engine maps the ids of containers (userns-remap)."""
     wished = {k: v for k, v in (body.get("HostConfig") or {}).items() if v is not None}

@@ -253,13 +253,13 @@ class Images:
         given, tag = request.params["name"], request.text("tag")
         name = await self._in_thread(reference.parse, f"{given}:{tag}" if tag else given)
         if tag or name.tag:
-            await self._in_thread(self._require, str(name.with_default_tag()))
-            names = [name.with_default_tag()]
+            there = await self._in_thread(self.store.get, str(name.with_default_tag()))
+            names = [name.with_default_tag()] if there else []
         else:
             tags = await self._in_thread(lambda: sorted({tag for image in self.store.all() for tag in image.tags}))
             names = [found for found in map(reference.parse, tags) if found.repository == name.repository]
-            if not names:
-                raise EngineError(f"An image does not exist locally with the tag: {name.familiar}", http_status=404)
+        if not names:
+            raise EngineError(f"An image does not exist locally with the tag: {given}", http_status=404)
         login = auth.decode_header(request.headers.get("x-registry-auth", ""))
         await request.begin()
         await request.send_json({"status": f"The push refers to repository [{name.repository}]"})
@@ -321,7 +321,11 @@ class Images:
     # Inside
 
     def _require(self, name: str) -> Image:
-        return self.store.require(name)
+        found = self.store.get(name)
+        if found is None:  # Docker names the tag that it has looked for
+            tagged = name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
+            raise ImageError("image-not-found", f"No such image: {tagged}")
+        return found
 
     async def _in_thread(self, call: Callable[..., Any], *args: Any) -> Any:
         try:

@@ -390,7 +390,9 @@ class Runs(ABC):
             await self._stop_waiting(container, live, Event.STOP)
             self.emit(container, "stop")
             return True
-        number = creation.signal_number(wish or container.config.get("StopSignal") or defaults.STOP_SIGNAL)
+        number = creation.asked_signal(
+            wish or container.config.get("StopSignal") or defaults.STOP_SIGNAL, f"stop container: {container.name}"
+        )
         stop_timeout = container.config.get("StopTimeout")
         grace = seconds if seconds is not None else stop_timeout if stop_timeout is not None else defaults.STOP_TIMEOUT
         container.stopped_by_hand = not container.stopped_with_machine
@@ -440,7 +442,7 @@ class Runs(ABC):
             await asyncio.shield(live.settling)
 
     async def kill(self, container: Container, wish: str = "") -> None:
-        number = creation.signal_number(wish or "SIGKILL")
+        number = creation.asked_signal(wish or "SIGKILL", f"kill container: {container.name}")
         event, live = Event.KILL if number == 9 else Event.SIGNAL, self.live(container.id)
         container.after(event)
         if container.state is State.RESTARTING:

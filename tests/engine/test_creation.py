@@ -161,3 +161,17 @@ def test_a_name_server_is_an_address() -> None:
 def test_a_check_that_is_taken_away_keeps_its_times() -> None:
     image = {"Test": ["CMD", "true"], "Interval": 5}
     assert creation.merge_healthcheck(image, {"Test": ["NONE"]}) == {"Test": ["NONE"], "Interval": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("NOPE", "cannot kill container: web: invalid signal: NOPE"),
+        ("99", "cannot kill container: web: the linux daemon does not support signal 99"),
+        ("0", "cannot kill container: web: invalid signal: 0"),
+    ],
+)
+def test_signals_that_are_none(name: str, says: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        creation.asked_signal(name, "kill container: web")
+    assert (caught.value.says, caught.value.http_status) == (says, 400)

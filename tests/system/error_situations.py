@@ -204,10 +204,8 @@ def engine_in(wrap: tuple[str, ...] = (), uid: int = 0, **env: str) -> Iterator[
     if missing := [name for name in ("setpriv", "unshare", "nsenter") if not shutil.which(name)]:
         pytest.skip(f"no {missing[0]}")
     # by a shell: what setpriv(1) starts itself is still found with root's rights
-    if (
-        uid
-        and subprocess.run([*_ORDINARY, "sh", "-c", f"{sys.executable} -c 'import compose_lite.cli.main'"], cwd="/", check=False).returncode
-    ):
+    reading = [*_ORDINARY, "sh", "-c", f"{sys.executable} -c 'import compose_lite.cli.main'"]
+    if uid and subprocess.run(reading, cwd="/", check=False).returncode:
         pytest.skip("an ordinary user cannot read the program")
     top = Path(tempfile.mkdtemp(prefix="compose-lite-pages-"))  # where an ordinary user gets to
     top.chmod(0o755)
