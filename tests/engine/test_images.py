@@ -6,7 +6,7 @@ import pytest
 
 from compose_lite import reference
 from compose_lite.engine import images
-from compose_lite.errors import EngineError
+from compose_lite.errors import EngineError, ImageError
 from compose_lite.image.image import Image
 from compose_lite.image.store import ImageStore
 
@@ -50,3 +50,10 @@ def test_an_image_for_another_platform_is_not_found(tmp_path):
     with pytest.raises(EngineError, match="does not match the specified platform") as caught:
         room.check_platform("me/app:1", "linux/arm64")
     assert caught.value.http_status == 404
+
+
+def test_a_missing_image_is_named_with_the_tag_that_was_looked_for(tmp_path):
+    room = images.Images(ImageStore(tmp_path))
+    for name, says in (("nope", "nope:latest"), ("nope:1", "nope:1"), ("host:5000/nope", "host:5000/nope:latest")):
+        with pytest.raises(ImageError, match=f"^No such image: {says}"):
+            room._require(name)
