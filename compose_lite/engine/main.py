@@ -107,6 +107,8 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     with contextlib.suppress(FileNotFoundError):
         folders.engine_socket.unlink()
     await server.close()
+    for id in containers.ahead.ids():
+        await containers.forget_prepared(containers.find(id))
     containers.seats.publisher.close()
     await networks.stop(remove_bridges=not containers.busy)
     if not containers.busy:

@@ -127,6 +127,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/volumes/{id}", networks.inspect_volume),
     ("DELETE", "/volumes/{id}", networks.remove_volume),
     ("PUT", "/compose-lite/v1/containers/{id}/files", containers.put_files),
+    ("POST", "/compose-lite/v1/containers/{id}/prepare", containers.prepare),
     ("GET", "/compose-lite/v1/containers/{id}/configuration", containers.configuration),
     ("GET", "/compose-lite/v1/containers/{id}/facts", containers.facts),
     ("POST", "/compose-lite/v1/containers/{id}/log", containers.note),

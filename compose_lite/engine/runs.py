@@ -18,6 +18,7 @@ from typing import Any
 
 from compose_lite.disk import Folders
 from compose_lite.engine import creation, defaults, halting, health, restart, signals
+from compose_lite.engine.ahead import Ahead, Born
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.live import Live, cleaning, phases
@@ -31,6 +32,7 @@ from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import ContainerError, EngineError, Error
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import namespaces, pidfd
+from compose_lite.network.attach import Sandbox
 from compose_lite.runtime.answers import ExitNotice, StartFailed
 from compose_lite.runtime.attachment import Attachment
 from compose_lite.runtime.client import Runtime
@@ -71,6 +73,7 @@ class Runs(ABC):
         self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
         self._background: set[asyncio.Task[Any]] = set()
         self.preparation = Preparation(folders, self.volumes, self.find)
+        self.ahead = Ahead(self._bear_ahead, self._unmake, lambda born: self.runtime.is_waiting(born), self._prepared_for_nothing)
 
     def _layers_of(self, name: str) -> list[str] | None:
         image = self.images.get(name)
@@ -188,11 +191,7 @@ class Runs(ABC):
                 log.warning("container %s is started again: %s", container.short, error.says)
             if await self._runs_on(container):
                 return None
-            with cleaning(container, "half a start"):
-                await self.runtime.delete(container.id, self.folders.bundle(container.id))
-            with cleaning(container, "network of half a start"):
-                await self.seats.disconnect(container, keep_sandbox=False)
-            self.preparation.release(container)
+            await self._unmake(container)
             container.pid = container.start_time = 0
             live.early_exit = None
         return await self._bear(container, live)
@@ -206,12 +205,28 @@ class Runs(ABC):
 
     async def _bear(self, container: Container, live: Live) -> None:
         mark = phases(live.took)
+        born = await self.ahead.take(container)
         sandbox = await self._network(container)
         mark("network")
         owner = self.preparation.owner(container)
         if owner is not container:  # a shared network has one host name
             container.config = {**container.config, **{key: owner.config.get(key) or "" for key in ("Hostname", "Domainname")}}
             self.store.put_container(container)
+        created, known = born or await self._conceive(container, sandbox, mark)
+        mark("namespaces and root")
+        container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
+        await self.seats.connect(container)
+        self.preparation.write_network_files(container, known)
+        for wants_stdin, future in live.attachers:
+            if not future.done():
+                future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))
+        live.attachers.clear()
+        mark("connect")
+        await self.runtime.start(container.id)
+        mark("execute")
+
+    async def _conceive(self, container: Container, sandbox: Sandbox | None, mark: Callable[[str], None] = lambda phase: None) -> Born:
+        """A birth up to its gate: all but addresses, late mounts and the execve."""
         prepare, own_network = self.preparation.launch, sandbox is not None
         launch = await asyncio.to_thread(prepare, container, own_network) if container.mounts else prepare(container, own_network)
         mark("mounts and volumes")
@@ -224,21 +239,37 @@ class Runs(ABC):
                 fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
         known = self.preparation.write_network_files(container)
         try:
-            created = await self.runtime.create(launch, fds)
+            return await self.runtime.create(launch, fds), known
         finally:
             if "users" in fds:
                 os.close(fds["users"])
-        mark("namespaces and root")
-        container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
-        await self.seats.connect(container)
-        self.preparation.write_network_files(container, known)
-        for wants_stdin, future in live.attachers:
-            if not future.done():
-                future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))
-        live.attachers.clear()
-        mark("connect")
-        await self.runtime.start(container.id)
-        mark("execute")
+
+    async def prepare(self, container: Container) -> None:
+        """It will be started later: see ahead.py. Few at a time, as what is started now comes first."""
+        async with self.ahead.turn, self.live(container.id).lock:
+            if container.id in self.all:
+                await self.ahead.prepare(container)
+
+    async def forget_prepared(self, container: Container) -> None:
+        """Before its layer is written to, or the engine goes."""
+        async with self.live(container.id).lock:
+            await self.ahead.forget(container)
+
+    async def _bear_ahead(self, container: Container) -> Born:
+        return await self._conceive(container, await self.seats.prepare(container))
+
+    async def _unmake(self, container: Container) -> None:
+        """What was made of it for a start that does not come to its end."""
+        with cleaning(container, "processes"):
+            await self.runtime.delete(container.id, self.folders.bundle(container.id))
+        with cleaning(container, "network"):
+            await self.seats.disconnect(container, keep_sandbox=False)
+        with cleaning(container, "shared memory"):
+            self.preparation.release(container)
+
+    def _prepared_for_nothing(self, id: str) -> None:
+        if container := self.all.get(id):
+            self.background(self.forget_prepared(container))
 
     async def _network(self, container: Container) -> Any:
         try:
@@ -258,12 +289,7 @@ class Runs(ABC):
             container.error = error.says if isinstance(error, Error) else str(error)
         live.early_exit = None
         container.pid = container.start_time = 0
-        with cleaning(container, "processes"):
-            await self.runtime.delete(container.id, self.folders.bundle(container.id))
-        with cleaning(container, "network"):
-            await self.seats.disconnect(container, keep_sandbox=False)
-        with cleaning(container, "shared memory"):
-            self.preparation.release(container)
+        await self._unmake(container)
         for _, future in live.attachers:
             if not future.done():
                 future.cancel()

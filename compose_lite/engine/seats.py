@@ -88,22 +88,13 @@ class Seats:
         if shares(container):
             owner = self._owner(mode)
             seat = self._seats.get(owner.id)
-            if seat is None:
+            if seat is None or not seat.holders:
                 says = f"cannot join network of a non running container: {owner.id}"
                 raise EngineError(says, http_status=409, code="network-owner-stopped")
             seat.holders.add(container.id)
             return seat.sandbox
         wanted = self._networks.wanted(container)
-        seat = self._seats.get(container.id)
-        if seat is None:
-            resolver = any(has_names(network) for network, _ in wanted)
-            nest = await self._nest(container)
-            try:
-                sandbox = await self._bridges.in_thread(lambda: attach.create_sandbox(resolver=resolver, made=nest))
-            finally:
-                if nest is not None:
-                    os.close(nest)
-            seat = self._seats[container.id] = _Seat(sandbox, self._view(container))
+        seat = await self._seat(container)
         seat.holders.add(container.id)
         if container.id not in self._containers:
             self._networks.guests[container.id] = container  # its addresses are taken
@@ -117,6 +108,23 @@ class Seats:
             await self.disconnect(container, keep_sandbox=False)
             raise
         return seat.sandbox
+
+    async def prepare(self, container: NetworkContainer) -> attach.Sandbox | None:
+        """Its namespace alone, before it is to start; `disconnect` takes it back."""
+        return None if mode_of(container) == "host" else (await self._seat(container)).sandbox
+
+    async def _seat(self, container: NetworkContainer) -> _Seat:
+        seat = self._seats.get(container.id)
+        if seat is None:
+            resolver = any(has_names(network) for network, _ in self._networks.wanted(container))
+            nest = await self._nest(container)
+            try:
+                sandbox = await self._bridges.in_thread(lambda: attach.create_sandbox(resolver=resolver, made=nest))
+            finally:
+                if nest is not None:
+                    os.close(nest)
+            seat = self._seats[container.id] = _Seat(sandbox, self._view(container))
+        return seat
 
     async def _nest(self, container: NetworkContainer) -> int | None:
         """For containers with mapped ids: a network namespace of their own user namespace, or of that of whose processes or memory
@@ -244,7 +252,7 @@ class Seats:
             says = f"container {container.id} is not connected to network {network['Name']}"
             raise EngineError(says, http_status=403, code="endpoint-unknown")
         seat = self._seats.get(container.id)
-        if seat:
+        if seat and seat.holders:
             names = self._bridges.names(network)
             names.remove(seat.connected.pop(network["Id"], ()))
             if names in seat.view.networks:
@@ -278,7 +286,7 @@ class Seats:
     def settings(self, container: NetworkContainer) -> Document:
         """NetworkSettings of the container's inspect document."""
         seat = self._seats.get(container.id)
-        return endpoints.network_settings(container, seat.published if seat else (), live=seat is not None)
+        return endpoints.network_settings(container, seat.published if seat else (), live=seat is not None and bool(seat.holders))
 
     def wishes(self, container: NetworkContainer) -> list[Binding]:
         """The ports it wants published."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,8 @@ class Converging:
 
         async def run_one(number: int) -> None:
             planned = plan.steps[number]
+            if isinstance(planned.step, StartContainer):
+                await self._prepare(planned.step, [(plan.steps[n - 1].step, done[n - 1]) for n in planned.after])
             for earlier in planned.after:
                 await done[earlier - 1].wait()
             began = time.monotonic()
@@ -101,6 +103,15 @@ class Converging:
         async with anyio.create_task_group() as group:
             for number in range(len(plan.steps)):
                 group.start_soon(run_one, number)
+
+    async def _prepare(self, step: StartContainer, earlier: Sequence[tuple[object, anyio.Event]]) -> None:
+        """While it waits for others to start, the engine does what does not depend on them. earlier: the steps it comes after."""
+        made = [done for other, done in earlier if isinstance(other, CreateContainer) and other.name == step.name]
+        for done in made:
+            await done.wait()
+        if made and not all(done.is_set() for other, done in earlier if isinstance(other, StartContainer | AwaitCondition | PreStart)):
+            with contextlib.suppress(ApiError):  # another engine has no such call; what does not go is said by the start
+                await self.engine.extension("POST", f"containers/{self.ids[step.name]}/prepare")
 
     async def perform(self, step: object) -> None:
         match step:

@@ -126,6 +126,10 @@ class Runtime:
         self._known[launch.id].runtime = launch.runtime
         return made
 
+    def is_waiting(self, created: Created) -> bool:
+        """Whether its first process still stands before its gate, as far as can be seen."""
+        return pidfd.start_time(created.pid) == created.start_time and not pidfd.is_zombie(created.pid)
+
     async def start(self, id: str) -> None:
         """Lets it go: the late mounts, then execve. Raises StartFailed; the container has then exited (with a notice)."""
         await self._ask_monitor(id, {"op": "start"})

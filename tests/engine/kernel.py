@@ -72,6 +72,9 @@ class Kernel:
         self.die("zygote-lost")
         return Created(launch, self._pid, 1, 1, 1)
 
+    def is_waiting(self, created: Created) -> bool:
+        return created.id in self.bundles
+
     async def start(self, id: str) -> None:
         await asyncio.sleep(0)
         self.die("monitor-gone")
@@ -143,6 +146,8 @@ class Kernel:
     def declare(self, container: Any) -> None: ...
 
     async def sandbox(self, container: Any) -> None: ...
+
+    async def prepare(self, container: Any) -> None: ...
 
     async def connect(self, container: Any) -> None: ...
 

@@ -216,6 +216,24 @@ class Lives(RuleBasedStateMachine):
         elif was in (State.RUNNING, State.PAUSED):
             self.ended(model, status)
 
+    @rule(model=ids, deaths=st.sampled_from((0, 0, 1)), changed=st.booleans())
+    def prepare(self, model: Model, deaths: int, changed: bool) -> None:
+        """Nothing to be seen of it, whatever becomes of it; a change before the start makes it useless."""
+        if model.state is None:
+            return
+        self.kernel.deaths = deaths
+
+        async def act() -> None:
+            one = self.engine.find(model.id)
+            await self.engine.prepare(one)
+            if model.state is State.CREATED:
+                assert (model.id in self.kernel.bundles) == (model.id in self.engine.ahead.ids()), "prepared, or all of it taken back"
+            if changed:
+                self.engine.put_files(one, [*one.files, {"Path": "/x"}] if len(one.files) < 3 else [])
+
+        self.run(act())
+        self.kernel.deaths = 0
+
     @rule(model=ids, event=st.sampled_from((Event.STOP, Event.RESTART)))
     def long_command(self, model: Model, event: Event) -> None:
         """May take its grace, in which others' restarts come."""

@@ -56,6 +56,7 @@ async def archive(rooms: Rooms, request: Request) -> Any:
 
 async def put_archive(rooms: Rooms, request: Request) -> Reply:
     container, path = rooms.one(request), request.text("path")
+    await rooms.containers.forget_prepared(container)  # its layer stands in a mount that would not see the change
     wish = str(container.config.get("User") or "")
     owner = None
     if request.flag("copyUIDGID") and wish:  # Docker's meaning of the flag: all is given to the container's user

@@ -61,6 +61,11 @@ async def unpause(rooms: Rooms, request: Request) -> None:
     await rooms.containers.unpause(rooms.one(request))
 
 
+async def prepare(rooms: Rooms, request: Request) -> Reply:
+    await rooms.containers.prepare(rooms.one(request))
+    return Reply(204)
+
+
 async def configuration(rooms: Rooms, request: Request) -> Document:
     """The Compose configuration that it was made from."""
     return {"Configuration": rooms.one(request).configuration or None}
