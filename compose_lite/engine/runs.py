@@ -43,6 +43,7 @@ MOST_SIGNALS = 6  # of those sent in one run are kept
 STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
 log = logging.getLogger("compose_lite.engine")
 _STARTS, _LET_GO_SECONDS = 4, 0.2
+_FREEZE_TRIES = 1000  # of 2 ms
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
 _IN_INIT = "unable to start container process: error during container init: "  # runc's words for what execve(2) refuses
 
@@ -507,10 +508,14 @@ class Runs(ABC):
             group = self.runtime.group(container.id)
             try:
                 group.freeze(True)
-                for _ in range(500):
+                for _ in range(_FREEZE_TRIES):
                     if group.frozen() or not container.running:
                         break
                     await asyncio.sleep(0.002)
+                else:
+                    group.freeze(False)
+                    says = f"container {container.short} cannot be paused: its processes do not react"
+                    raise EngineError(says, code="container-pause", remedy="Try again; `compose-lite kill` ends them.")
             except FileNotFoundError as error:
                 if container.host_config.get("PidMode"):  # whose processes they are cannot be told
                     says = f"cannot pause container {container.id}: it has no cgroup with a freezer and no pid namespace of its own"

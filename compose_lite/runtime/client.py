@@ -163,16 +163,6 @@ class Runtime:
         else:
             pidfd.send_signal(known.pidfd, signal)
 
-    async def pause(self, id: str, on: bool = True) -> None:
-        """Freezes (or thaws) every process of the container; returns when it is so."""
-        group = self.group(id)
-        group.freeze(on)
-        for _ in range(1000):
-            if group.frozen() == on:
-                return
-            await asyncio.sleep(0.002)
-        raise ContainerError("container-pause", f"container {id} cannot be {'paused' if on else 'unpaused'}: its processes do not react")
-
     def group(self, id: str) -> cgroups.Group:
         """The container's cgroup: pause, stats, update, processes."""
         return cgroups.Group.of(_state(self._bundle(id))["cgroup"])

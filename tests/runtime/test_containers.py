@@ -120,8 +120,11 @@ def test_exec(tmp_path: Path) -> None:
         assert caught.value.exit_status == 127
         groups = r.runtime.group(launch.id)
         assert groups.processes()
-        await r.runtime.pause(launch.id)
-        await r.runtime.pause(launch.id, on=False)
+        groups.freeze(True)
+        async with asyncio.timeout(10):
+            while not groups.frozen():
+                await asyncio.sleep(0.002)
+        groups.freeze(False)
         r.runtime.kill(launch.id, signal.SIGKILL)
         assert (await r.ended(launch.id)).status == 137
 
