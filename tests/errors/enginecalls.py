@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import io
 import json
+import socket
 import tarfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import anyio
@@ -23,13 +25,20 @@ from compose_lite.cli import unitfile
 from compose_lite.cli.commands import engine as engine_command
 from compose_lite.cli.commands import publish
 from compose_lite.cli.context import Context, Globals
+from compose_lite.disk import Folders
+from compose_lite.engine.containers import Containers
+from compose_lite.engine.events import Bus
 from compose_lite.engine.networks import Networks
+from compose_lite.engine.store import Store
 from compose_lite.image import archive, artifact, compression, layers, manifest, registry
 from compose_lite.image.store import ImageStore
+from compose_lite.linux import unix
 from compose_lite.logins import Login
 from compose_lite.project import injecting, stopping, waiting
 from compose_lite.project.report import Silent
+from compose_lite.runtime import client as runtime_client
 from compose_lite.spec.models.service import Hook, Service
+from tests.engine.kernel import Clock, Kernel
 from tests.image.served import Registry, serving
 
 Call = Callable[[Path], Any]
@@ -265,6 +274,42 @@ def hooked(folder: Path) -> None:
     anyio.run(stopping.run_hooks, Engine(), Silent(), "0", "shop-web-1", [Hook(command=["./seed.sh"])], service)
 
 
+def pause_that_does_not_freeze(folder: Path) -> None:
+    """On the kernel of tests/engine/kernel.py, whose processes hang here (tests/engine/test_pause.py)."""
+
+    class Stiff(Kernel):
+        def group(self, id: str) -> Any:
+            return SimpleNamespace(freeze=lambda on: None, frozen=lambda: False, has_freezer=True)
+
+    async def act() -> None:
+        with contextlib.closing(Store(folder / "state.db")) as store:
+            kernel = Stiff()
+            engine = Containers(store, Folders(folder, folder), kernel, Bus())  # type: ignore[arg-type]
+            engine.runtime = engine.preparation = kernel  # type: ignore[assignment]
+            with mock.patch("compose_lite.engine.containers.new_id", lambda: "3f1c9a2b7d10".ljust(64, "0")):
+                one = engine.create("web", {"Image": "x", "Cmd": ["x"]})
+            await engine.start(one)
+            await engine.pause(one)
+
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        runner.run(act())
+
+
+def monitor_that_is_killed(folder: Path) -> None:
+    """After it was asked, before it has answered."""
+
+    async def act() -> None:
+        ours, theirs = unix.socketpair()
+        ours.setblocking(False)
+        asking = asyncio.ensure_future(runtime_client._talk(cast(socket.socket, ours), {"op": "attach"}))
+        await asyncio.sleep(0.01)
+        theirs.close()
+        with contextlib.closing(ours):
+            await asking
+
+    asyncio.run(act())
+
+
 ENGINE_CALLS: dict[str, Call] = {
     "archive-broken": lambda folder: archive.load(ImageStore(folder / "images"), io.BytesIO(b"x" * 1024)),
     "archive-link": linked,
@@ -272,6 +317,7 @@ ENGINE_CALLS: dict[str, Call] = {
     "bad-filter": lambda folder: networks(listed),
     "build-checksum": checksum,
     "build-git": no_git,
+    "container-pause": pause_that_does_not_freeze,
     "dependency-failed": migrated,
     "dependency-unhealthy": waited(
         waiting.healthy, "shop-db-1", Health={"Status": "unhealthy", "Log": [{"Output": "connection refused\n"}]}
@@ -283,6 +329,7 @@ ENGINE_CALLS: dict[str, Call] = {
     "hook-failed": hooked,
     "image-ambiguous": ambiguous,
     "layer-broken": broken,
+    "monitor-gone": monitor_that_is_killed,
     "network-driver": lambda folder: networks(lambda made: made.create({"Name": "far", "Driver": "overlay"})),
     "network-exists": lambda folder: networks(lambda made: made.create(BACK)),
     "network-name": lambda folder: networks(lambda made: made.create({"Name": ""})),
