@@ -339,14 +339,17 @@ class Shown(dict[str, Any]):
 
 def go_json(value: Any) -> str:
     """As Go's json.Marshal writes it."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return _compact(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def as_json(value: Any) -> str:
     if isinstance(value, Shown):
         return go_json(dict(sorted(plain(value).items())))
-    return json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False)
+    return _compact(plain(value))
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _index(value: Any, *keys: Any) -> Any:

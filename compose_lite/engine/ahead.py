@@ -66,20 +66,23 @@ class Ahead:
 
     async def take(self, container: Container) -> Born | None:
         """For its start; None where there is nothing, or nothing that still fits."""
-        found = self._prepared.pop(container.id, None)
+        found = self._pop(container)
         if found is None:
             return None
-        found.expires.cancel()
         if self._waits(found.born[0]) and _wishes(container) == found.wishes:
             return found.born
         await self._drop(container)
         return None
 
     async def forget(self, container: Container) -> None:
+        if self._pop(container) is not None:
+            await self._drop(container)
+
+    def _pop(self, container: Container) -> _Prepared | None:
         found = self._prepared.pop(container.id, None)
         if found is not None:
             found.expires.cancel()
-            await self._drop(container)
+        return found
 
     def ids(self) -> list[str]:
         return list(self._prepared)

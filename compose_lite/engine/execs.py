@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
-import struct
-import termios
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -294,11 +291,6 @@ def read_out(fd: int, put: Callable[[bytes], Any], most: int = 1 << 20) -> None:
         while most > 0 and (data := os.read(fd, 1 << 16)):
             put(data)
             most -= len(data)
-
-
-def unread(fd: int) -> int:
-    """Bytes that wait in a pipe or a terminal (FIONREAD)."""
-    return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
 
 
 async def write_all(fd: int, data: bytes) -> None:

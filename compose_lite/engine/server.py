@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import socket
-import struct
 import sys
 import termios
 import time
@@ -40,6 +38,7 @@ from compose_lite.api.http import (
     wants_upgrade,
 )
 from compose_lite.errors import EngineError, Error
+from compose_lite.linux.syscall import waiting_bytes
 
 log = logging.getLogger("compose_lite.engine")
 
@@ -130,17 +129,13 @@ class Duplex:
         """Until the client has read what was sent (SIOCOUTQ of unix(7)); not for long, as it need not read at all."""
         fd = self._writer.get_extra_info("socket").fileno()
         for attempt in range(_TAKEN_ATTEMPTS):
-            if self.gone or not _unsent(fd):
+            if self.gone or not waiting_bytes(fd, termios.TIOCOUTQ):
                 return
             await asyncio.sleep(0.0005 * attempt)
 
     @property
     def gone(self) -> bool:
         return self._writer.transport.is_closing()
-
-
-def _unsent(fd: int) -> int:
-    return int(struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))[0])
 
 
 class Request:

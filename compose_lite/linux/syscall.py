@@ -7,7 +7,9 @@ wait for a lock. Numbers from 424 on are the same on every architecture; older o
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +78,11 @@ def write_file(path: str | bytes, *texts: str | bytes, flags: int = 0) -> None:
             os.write(fd, text.encode() if isinstance(text, str) else text)
     finally:
         os.close(fd)
+
+
+def waiting_bytes(fd: int, request: int) -> int:
+    """What ioctl(2) counts: FIONREAD, to be read from a pipe, socket or terminal; TIOCOUTQ, sent and not yet read by the other side."""
+    return int.from_bytes(fcntl.ioctl(fd, request, bytes(4)), sys.byteorder)
 
 
 def read_file(path: str | bytes, dir_fd: int | None = None) -> bytes:

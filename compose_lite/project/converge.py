@@ -62,6 +62,7 @@ class Converging:
     started: set[str] = field(default_factory=set)
     by_service: dict[str, dict[int, str]] = field(default_factory=dict)  # service -> number -> container id
     gone: set[str] = field(default_factory=set)  # ids of removed containers
+    prepares: bool = True  # another engine is not asked again for what it does not know
     stopping: Stopping = field(init=False)
     said: dict[str, str] = field(default_factory=dict)  # container id -> output of its pre_start steps, for its log
     spans: list[tuple[object, tuple[int, ...]]] = field(default_factory=list)  # steps and the indices of those they come after
@@ -109,9 +110,12 @@ class Converging:
         made = [done for other, done in earlier if isinstance(other, CreateContainer) and other.name == step.name]
         for done in made:
             await done.wait()
-        if made and not all(done.is_set() for other, done in earlier if isinstance(other, StartContainer | AwaitCondition | PreStart)):
-            with contextlib.suppress(ApiError):  # another engine has no such call; what does not go is said by the start
+        others = [done for other, done in earlier if isinstance(other, StartContainer | AwaitCondition | PreStart)]
+        if self.prepares and made and not all(done.is_set() for done in others):
+            try:
                 await self.engine.extension("POST", f"containers/{self.ids[step.name]}/prepare")
+            except ApiError as error:  # what does not go is said by the start
+                self.prepares = error.code != "engine-foreign"
 
     async def perform(self, step: object) -> None:
         match step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import termios
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,10 +14,11 @@ from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, frame
 from compose_lite.engine import events, execs, usage
 from compose_lite.engine import logs as log_files
 from compose_lite.engine.calls.rooms import Rooms
-from compose_lite.engine.execs import Pipes, pump_out, unread, write_all
+from compose_lite.engine.execs import Pipes, pump_out, write_all
 from compose_lite.engine.record import Container
 from compose_lite.engine.server import Duplex, Gone, Reply, Request
 from compose_lite.errors import EngineError
+from compose_lite.linux.syscall import waiting_bytes
 from compose_lite.runtime.attachment import Attachment
 
 Document = dict[str, Any]
@@ -256,7 +258,7 @@ async def _run_exec(one: execs.Exec, duplex: Duplex, pipes: Pipes, tty: bool, st
             return True
         await ended
         # A child that holds the pipe does not keep the exec open; what was written before the end still comes, to a slow client too.
-        due = heard + sum(map(unread, sources)) if not reading.done() else 0
+        due = heard + sum(waiting_bytes(fd, termios.FIONREAD) for fd in sources) if not reading.done() else 0
         await asyncio.wait({reading}, timeout=0.2)
         while passed < due and not reading.done():
             await asyncio.wait({reading}, timeout=0.05)
