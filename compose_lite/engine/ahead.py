@@ -1,8 +1,9 @@
 """What a start does before its conditions matter, done ahead: network namespace, cgroup, namespaces, root file system.
 
 A client says which containers it will start later (POST /compose-lite/v1/containers/{id}/prepare; project/converge.py does while they
-wait for others). The container stays in `created`. What the user mounts, addresses, names, ports and the execve wait for its start, which
-takes what is prepared; it goes with a change of the container, after a while, or with the engine. A killed engine's is a leftover.
+wait for others). The container stays in `created`. What the user mounts (looked up, made and filled only then), addresses, names, ports and
+the execve wait for its start, which takes what is prepared; it goes with a change of the container, after a while, or with the engine.
+A killed engine's is a leftover.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pydantic_core
 
@@ -18,26 +20,37 @@ from compose_lite.engine import record
 from compose_lite.engine.lifecycle import State
 from compose_lite.engine.record import Container
 from compose_lite.errors import Error
+from compose_lite.linux import mount
+from compose_lite.runtime import messages
 from compose_lite.runtime.answers import Created
 
-Files = Mapping[str, str]
-Born = tuple[Created, Files]
+Document = dict[str, Any]
 log = logging.getLogger("compose_lite.engine")
 _SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
+class Born:
+    """A container at its gate. files: contents of hosts, resolv.conf and hostname. mounts: of its start; None: those of its config."""
+
+    created: Created
+    files: Mapping[str, str]
+    mounts: list[Document] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
-    """files: what hosts, resolv.conf and hostname have in them. wishes: of the record, as they were then."""
+    """wishes: of the record, as they were then. table: what was mounted on the machine; its namespace need not see what came later."""
 
     born: Born
     wishes: bytes
+    table: bytes
     expires: asyncio.TimerHandle
 
 
 class Ahead:
-    """bear: a birth up to its gate. drop: takes all of it back. waits: whether it is still there. expired: told of one that nobody has
-    started. Everything is called with the container's lock held.
+    """bear: a birth up to its gate. drop: takes all of it back. waits: whether it is still there. mounts: the user's, for its start.
+    can: see can_be_prepared. expired: told of one that nobody has started. Everything is called with the container's lock held.
     """
 
     def __init__(
@@ -45,15 +58,17 @@ class Ahead:
         bear: Callable[[Container], Awaitable[Born]],
         drop: Callable[[Container], Awaitable[None]],
         waits: Callable[[Created], bool],
+        mounts: Callable[[Container], Awaitable[list[Document]]],
+        can: Callable[[Container], bool],
         expired: Callable[[str], object],
     ) -> None:
-        self._bear, self._drop, self._waits, self._expired = bear, drop, waits, expired
+        self._bear, self._drop, self._waits, self._mounts, self._can, self._expired = bear, drop, waits, mounts, can, expired
         self._prepared: dict[str, _Prepared] = {}
         self.turn = asyncio.Semaphore(2)
 
     async def prepare(self, container: Container) -> None:
         """What fails is not told: the start will meet it, and say it then."""
-        if container.state is not State.CREATED or container.id in self._prepared or not can_be_prepared(container):
+        if container.state is not State.CREATED or container.id in self._prepared or not self._can(container):
             return
         try:
             born = await self._bear(container)
@@ -62,15 +77,18 @@ class Ahead:
             await self._drop(container)
             return
         expires = asyncio.get_running_loop().call_later(_SECONDS, self._expired, container.id)
-        self._prepared[container.id] = _Prepared(born, _wishes(container), expires)
+        self._prepared[container.id] = _Prepared(born, _wishes(container), mount.table(), expires)
 
     async def take(self, container: Container) -> Born | None:
-        """For its start; None where there is nothing, or nothing that still fits."""
+        """For its start; None where there is nothing, or nothing that still fits. Raises what the mounts' sources give."""
         found = self._pop(container)
         if found is None:
             return None
-        if self._waits(found.born[0]) and _wishes(container) == found.wishes:
-            return found.born
+        born = found.born
+        if container.mounts or container.files:
+            born = replace(born, mounts=await self._mounts(container))
+        if self._waits(born.created) and _wishes(container) == found.wishes and _can_be_told(born, found.table):
+            return born
         await self._drop(container)
         return None
 
@@ -92,8 +110,15 @@ def _wishes(container: Container) -> bytes:
     return pydantic_core.to_json(record.wishes(container))
 
 
-def can_be_prepared(container: Container) -> bool:
-    """Nothing of the user's is to be looked up, filled or mounted, and nobody else's namespaces are joined."""
+def _can_be_told(born: Born, table: bytes) -> bool:
+    """Its namespace sees the mounts' sources, and they fit into a message."""
+    return born.mounts is None or (mount.table() == table and len(pydantic_core.to_json(born.mounts)) < messages.LONGEST)
+
+
+def can_be_prepared(container: Container, *, remapped: bool) -> bool:
+    """Nobody else's namespaces are joined, and all mounts can be made by its own root: those with mapped ids are made outside before it is
+    born. remapped: whether its ids are."""
     host = container.host_config
     shared = any(str(host[key] or "").startswith("container:") for key in ("NetworkMode", "IpcMode", "PidMode"))
-    return not (container.mounts or container.files or shared or host.get("DeviceRequests") or host.get("Runtime"))
+    mapped = any(point.get("x-idmap") for point in container.mounts) or (remapped and bool(container.mounts or container.files))
+    return not (shared or mapped or host.get("DeviceRequests") or host.get("Runtime"))

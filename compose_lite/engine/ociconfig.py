@@ -60,7 +60,7 @@ class Surroundings:
     shared_pids: Mapping[str, int] = field(default_factory=dict)  # namespace -> pid of the container it is shared with
     shm: str = ""  # a folder to bind on /dev/shm; empty: a tmpfs of its own
     mqueue: bool = True  # the machine has its message queues mounted on /dev/mqueue
-    mounts: Sequence[Document] = ()  # user mounts, sources resolved
+    mounts: Sequence[Document] = ()  # user mounts, sources resolved (but see preparation.launch)
     network: bool = True  # False: the machine's own network namespace
     rootless: bool = False
     remap: Remapping | None = None  # what ids inside are on the machine; None: the same
@@ -72,17 +72,13 @@ def oci_config(container: Container, around: Surroundings) -> tuple[Document, in
     host = container.host_config
     privileged = bool(host.get("Privileged"))
     bounding = capabilities(host, around.held)
-    base = _base_mounts(container, around, privileged)
-    wished = {_clean(m["destination"]) for m in around.mounts}
-    base = [mount for mount in base if mount["destination"] not in wished]
-    late = [mount for mount in base if "/etc" in wished and mount["destination"].startswith("/etc/")]  # they lie on what is mounted there
-    base = [mount for mount in base if mount not in late]
+    early, late = mounts(container, around)
     config: Document = {
         "ociVersion": "1.2.0",
         "hostname": container.hostname,
         "process": process(container, around, bounding),
         "root": {"readonly": bool(host.get("ReadonlyRootfs"))},
-        "mounts": [*base, *sorted([*around.mounts, *late], key=lambda m: _clean(m["destination"]).count("/"))],
+        "mounts": [*early, *late],
         "annotations": dict(host.get("Annotations") or {}),
         "linux": {
             "namespaces": _namespaces(host, around),
@@ -107,7 +103,17 @@ def oci_config(container: Container, around: Surroundings) -> tuple[Document, in
     profile = seccomp(host, bounding, around.machine)
     if profile is not None:
         config["linux"]["seccomp"] = profile
-    return config, len(base)
+    return config, len(early)
+
+
+def mounts(container: Container, around: Surroundings) -> tuple[list[Document], list[Document]]:
+    """Those that can be made before its dependencies have finished, and those of its start."""
+    wished = {_clean(mount["destination"]) for mount in around.mounts}
+    base = [mount for mount in _base_mounts(container, around) if mount["destination"] not in wished]
+    # they lie on what is mounted there
+    covered = [mount for mount in base if "/etc" in wished and mount["destination"].startswith("/etc/")]
+    late = sorted([*around.mounts, *covered], key=lambda mount: _clean(mount["destination"]).count("/"))
+    return [mount for mount in base if mount not in covered], late
 
 
 def process(container: Container, around: Surroundings, bounding: Sequence[str]) -> Document:
@@ -370,9 +376,9 @@ def _paths(host: Mapping[str, Any], key: str, standard: Sequence[str]) -> list[s
     return list(standard if value is None else value)
 
 
-def _base_mounts(container: Container, around: Surroundings, privileged: bool) -> list[Document]:
+def _base_mounts(container: Container, around: Surroundings) -> list[Document]:
     host = container.host_config
-    sys = "rw" if privileged else "ro"
+    sys = "rw" if host.get("Privileged") else "ro"
     writable = security_options(host).writable_cgroups
     groups = sys if writable is None else "rw" if writable else "ro"
     shm = int(host.get("ShmSize") or defaults.SHM_SIZE)
@@ -397,11 +403,15 @@ def _base_mounts(container: Container, around: Surroundings, privileged: bool) -
     for name in ("hostname", "hosts", "resolv.conf"):
         mounts.append(_mount(f"/etc/{name}", "bind", f"{around.state}/{name}", "rbind", "rprivate", *readonly) | mapped(around.remap))
     if container.rootfs:
-        wished = {_clean(m["destination"]) for m in around.mounts}
-        for path, options in defaults.FRESH_TMPFS.items():
-            if path not in wished:
-                mounts.append(_mount(path, "tmpfs", "tmpfs", "nosuid", "nodev", options))
+        mounts += [_mount(path, "tmpfs", "tmpfs", "nosuid", "nodev", mode) for path, mode in fresh_folders(around.mounts).items()]
     return mounts
+
+
+def fresh_folders(wishes: Iterable[Document]) -> dict[str, str]:
+    """Of `rootfs:`: path → mode of what is an empty folder of its own there; of hidden ones those in which something is mounted."""
+    places = [_clean(mount["destination"]) for mount in wishes]
+    opened = {path: "mode=755" for path in defaults.HIDDEN if any(place.startswith(f"{path}/") for place in places)}
+    return defaults.FRESH_TMPFS | opened
 
 
 def _mount(destination: str, kind: str, source: str, *options: str) -> Document:

@@ -87,9 +87,9 @@ class Preparation:
 
     # what the runtime is told
 
-    def launch(self, container: Container, own_network: bool) -> Launch:
-        """All that the runtime has to know."""
-        around = self._surroundings(container, own_network)
+    def launch(self, container: Container, own_network: bool, *, ahead: bool = False) -> Launch:
+        """All that the runtime has to know. ahead: of the late mounts only where they go, as it is too early for their sources."""
+        around = self._surroundings(container, own_network, ahead=ahead)
         edits = _requested(container, around)
         config, early = ociconfig.oci_config(container, replace(around, devices=[*around.devices, *edits.devices]))
         cdi.apply(edits, config)
@@ -99,7 +99,8 @@ class Preparation:
         globs: tuple[str, ...] = ()
         if container.rootfs:
             own = [str(path) for path in (self.folders.data, self.folders.run)]
-            hidden = [*defaults.HIDDEN, *(path for path in own if not path.startswith(("/run/", "/tmp/")))]
+            fresh = ociconfig.fresh_folders(around.mounts)
+            hidden = [path for path in (*defaults.HIDDEN, *own) if not path.startswith(("/run/", "/tmp/")) and path not in fresh]
             globs = defaults.HIDDEN_GLOBS
         driver, options = host["LogConfig"]["Type"], host["LogConfig"]["Config"]
         log = Log("none") if driver == "none" else Log("json-file", self.log_path(container.id), *rotation(driver, options))
@@ -122,6 +123,10 @@ class Preparation:
             runtime=runtime,
         )
 
+    def late_mounts(self, container: Container) -> list[Document]:
+        """For a container that was prepared ahead, sources looked up, made and filled now."""
+        return ociconfig.mounts(container, self._surroundings(container, own_network=True))[1]
+
     def _other_runtime(self, container: Container, config: Document) -> str:
         """Its program, the config fitted to it; empty: the built-in one."""
         name = str(container.host_config.get("Runtime") or "")
@@ -142,11 +147,13 @@ class Preparation:
             config["mounts"].append(ociconfig.user_mount(_INIT_MOUNT | {"Destination": place}, runtimes.init_program(name)))
         return found
 
-    def _surroundings(self, container: Container, own_network: bool) -> ociconfig.Surroundings:
+    def _surroundings(self, container: Container, own_network: bool, *, ahead: bool = False) -> ociconfig.Surroundings:
         host = container.host_config
         user = self.user(container, container.config.get("User") or "")
-        mounts = [self._user_mount(point, container, user) for point in container.mounts]
-        mounts += self._files(container)
+        if ahead:
+            mounts = [ociconfig.user_mount(point, "") for point in (*container.mounts, *map(_file_point, container.files))]
+        else:
+            mounts = [*(self._user_mount(point, container, user) for point in container.mounts), *self._files(container)]
         shared = {}
         for key, kind in (("PidMode", "pid"), ("IpcMode", "ipc")):
             mode = str(host[key])
@@ -290,7 +297,7 @@ class Preparation:
                 ) from error
             mode = wish.get("Mode")
             path.chmod(0o444 if mode is None else int(mode))
-            mounts.append(ociconfig.user_mount({"Type": "bind", "Destination": wish["Path"], "RW": False}, str(path)))
+            mounts.append(ociconfig.user_mount(_file_point(wish), str(path)))
         return mounts
 
     def _file_owner(self, container: Container, uid: str, gid: str) -> tuple[int, int]:
@@ -300,6 +307,10 @@ class Preparation:
         wish = f"{uid or '0'}:{gid}" if gid else uid if not uid.isdigit() else f"{uid}:0"  # a name alone brings its group
         owner = self.user(container, wish, group_add=False)
         return owner.uid, owner.gid
+
+
+def _file_point(wish: Mapping[str, Any]) -> Document:
+    return {"Type": "bind", "Destination": wish["Path"], "RW": False}
 
 
 def _requested(container: Container, around: ociconfig.Surroundings) -> cdi.Edits:

@@ -14,11 +14,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from compose_lite.disk import Folders
 from compose_lite.engine import creation, defaults, halting, health, restart, signals
-from compose_lite.engine.ahead import Ahead, Born
+from compose_lite.engine.ahead import Ahead, Born, can_be_prepared
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.live import Live, cleaning, phases
@@ -36,12 +36,14 @@ from compose_lite.network.attach import Sandbox
 from compose_lite.runtime.answers import ExitNotice, StartFailed
 from compose_lite.runtime.attachment import Attachment
 from compose_lite.runtime.client import Runtime
+from compose_lite.runtime.config import Launch
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
 MOST_SIGNALS = 6  # of those sent in one run are kept
 STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
 log = logging.getLogger("compose_lite.engine")
+_T = TypeVar("_T")
 _STARTS, _LET_GO_SECONDS = 4, 0.2
 _FREEZE_TRIES = 1000  # of 2 ms
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
@@ -74,7 +76,14 @@ class Runs(ABC):
         self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
         self._background: set[asyncio.Task[Any]] = set()
         self.preparation = Preparation(folders, self.volumes, self.find)
-        self.ahead = Ahead(self._bear_ahead, self._unmake, lambda born: self.runtime.is_waiting(born), self._prepared_for_nothing)
+        self.ahead = Ahead(
+            self._bear_ahead,
+            self._unmake,
+            lambda born: self.runtime.is_waiting(born),
+            self._late_mounts,
+            lambda container: can_be_prepared(container, remapped=self.preparation.remap_of(container) is not None),
+            self._prepared_for_nothing,
+        )
 
     def _layers_of(self, name: str) -> list[str] | None:
         image = self.images.get(name)
@@ -176,8 +185,8 @@ class Runs(ABC):
         self.emit(container, "start")
         if check:
             live.health = self.background(self._watch_health(container, check))
-        if live.early_exit:
-            notice, live.early_exit = live.early_exit, None
+        notice, live.early_exit = live.early_exit, None
+        if notice and notice.pid in (0, container.pid):  # not that of one which was prepared and did not fit any more
             self._ended(container, notice)
 
     async def _bear_whatever_dies(self, container: Container, live: Live) -> None:
@@ -206,31 +215,36 @@ class Runs(ABC):
 
     async def _bear(self, container: Container, live: Live) -> None:
         mark = phases(live.took)
-        born = await self.ahead.take(container)
+        prepared = await self.ahead.take(container)
+        if prepared is not None and prepared.mounts:
+            mark("mounts and volumes")
         sandbox = await self._network(container)
         mark("network")
         owner = self.preparation.owner(container)
         if owner is not container:  # a shared network has one host name
             container.config = {**container.config, **{key: owner.config.get(key) or "" for key in ("Hostname", "Domainname")}}
             self.store.put_container(container)
-        created, known = born or await self._conceive(container, sandbox, mark)
+        born = prepared or await self._conceive(container, sandbox, mark)
         mark("namespaces and root")
+        created = born.created
         container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
         await self.seats.connect(container)
-        self.preparation.write_network_files(container, known)
+        self.preparation.write_network_files(container, born.files)
         for wants_stdin, future in live.attachers:
             if not future.done():
                 future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))
         live.attachers.clear()
         mark("connect")
-        await self.runtime.start(container.id)
+        await self.runtime.start(container.id, born.mounts)
         mark("execute")
 
-    async def _conceive(self, container: Container, sandbox: Sandbox | None, mark: Callable[[str], None] = lambda phase: None) -> Born:
+    async def _conceive(self, container: Container, sandbox: Sandbox | None, mark: Callable[[str], None]) -> Born:
         """A birth up to its gate: all but addresses, late mounts and the execve."""
-        prepare, own_network = self.preparation.launch, sandbox is not None
-        launch = await asyncio.to_thread(prepare, container, own_network) if container.mounts else prepare(container, own_network)
+        launch = await _looked_up(container, lambda: self.preparation.launch(container, sandbox is not None))
         mark("mounts and volumes")
+        return await self._create(container, launch, sandbox)
+
+    async def _create(self, container: Container, launch: Launch, sandbox: Sandbox | None) -> Born:
         fds: dict[str, int] = {}
         if sandbox is not None:
             fds["netns"] = sandbox.netns
@@ -240,10 +254,13 @@ class Runs(ABC):
                 fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
         known = self.preparation.write_network_files(container)
         try:
-            return await self.runtime.create(launch, fds), known
+            return Born(await self.runtime.create(launch, fds), known)
         finally:
             if "users" in fds:
                 os.close(fds["users"])
+
+    async def _late_mounts(self, container: Container) -> list[Document]:
+        return await _looked_up(container, lambda: self.preparation.late_mounts(container))
 
     async def prepare(self, container: Container) -> None:
         """It will be started later: see ahead.py. Few at a time, as what is started now comes first."""
@@ -257,7 +274,8 @@ class Runs(ABC):
             await self.ahead.forget(container)
 
     async def _bear_ahead(self, container: Container) -> Born:
-        return await self._conceive(container, await self.seats.prepare(container))
+        sandbox = await self.seats.prepare(container)
+        return await self._create(container, self.preparation.launch(container, sandbox is not None, ahead=True), sandbox)
 
     async def _unmake(self, container: Container) -> None:
         """What was made of it for a start that does not come to its end."""
@@ -578,6 +596,11 @@ class Runs(ABC):
         future: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
         self.live(container.id).attachers.append((stdin, future))
         return await future
+
+
+async def _looked_up(container: Container, look: Callable[[], _T]) -> _T:
+    """Sources of mounts may be slow, or have to be filled."""
+    return await asyncio.to_thread(look) if container.mounts else look()
 
 
 def start_status(error: StartFailed) -> int:

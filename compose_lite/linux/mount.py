@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from compose_lite.linux.syscall import call, syscall
+from compose_lite.linux.syscall import call, read_file, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +96,11 @@ def mount(source: str | None, target: str, kind: str | None = None, flags: int =
         ctypes.c_ulong(flags),
         None if not data else os.fsencode(data),
     )
+
+
+def table() -> bytes:
+    """What is mounted in this mount namespace, as proc_pid_mountinfo(5) shows it."""
+    return read_file("/proc/self/mountinfo")
 
 
 def umount(target: str, flags: int = 0) -> None:

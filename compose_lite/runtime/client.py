@@ -130,9 +130,12 @@ class Runtime:
         """Whether its first process still stands before its gate, as far as can be seen."""
         return pidfd.start_time(created.pid) == created.start_time and not pidfd.is_zombie(created.pid)
 
-    async def start(self, id: str) -> None:
-        """Lets it go: the late mounts, then execve. Raises StartFailed; the container has then exited (with a notice)."""
-        await self._ask_monitor(id, {"op": "start"})
+    async def start(self, id: str, mounts: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Lets it go: the late mounts, then execve. Raises StartFailed; the container has then exited (with a notice).
+
+        mounts: in place of the config's late ones; as JSON at most messages.LONGEST bytes. Not for another OCI runtime's containers.
+        """
+        await self._ask_monitor(id, {"op": "start"} if mounts is None else {"op": "start", "mounts": mounts})
 
     async def attach(self, id: str, *, stdin: bool = True, output: bool = True) -> Attachment:
         """A stream to the container; made between create and start it misses nothing."""

@@ -9,7 +9,8 @@ Conventions inside `config`:
 - no `network` entry: the caller's own network namespace (`network_mode: host`); likewise for pid, ipc, uts, cgroup.
 - `root.path` is the mount point; with an `overlay` it may be left out (then `<bundle>/rootfs`).
 - `mounts` are made in order. The first `mounts_at_create` of them when the container is created, the others only when it
-  is started (user mounts, secrets: their sources may be written by somebody who has to finish first).
+  is started (user mounts, secrets: their sources may be written by somebody who has to finish first). `Runtime.start` may bring
+  others in their place; what is in `mounts` then says where they go, and has no sources yet.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Launch:
     bundle: str  # a folder of its own on tmpfs: state.json, exit.json, ctl (socket), rootfs (mount point)
     config: Mapping[str, Any]
     overlay: Overlay | None = None
-    hide: Sequence[str] = ()  # `rootfs:/`: folders covered by an empty read-only tmpfs, files by /dev/null; missing ones skipped
+    # `rootfs:/`: folders covered by an empty read-only tmpfs, files by /dev/null; missing ones skipped. What is mounted late lies above.
+    hide: Sequence[str] = ()
     hide_globs: Sequence[str] = ()  # the same, with one `*` level each, looked up inside the root (`/etc/ssh/ssh_host_*`)
     mounts_at_create: int | None = None  # None: all
     log: Log = field(default_factory=Log)

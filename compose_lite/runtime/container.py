@@ -199,9 +199,9 @@ def _complete(born: Born, linux: Mapping[str, Any], flags: int) -> None:
         born.outputs[fds[0]] = "stdout"
 
 
-def _say(sync: _socket.socket, word: str) -> None:
+def _say(sync: _socket.socket, word: str, **more: object) -> None:
     try:
-        unix.send(sync, messages.encode({word: True}))
+        unix.send(sync, messages.encode({word: True, **more}))
     except OSError:
         pass  # it has already said why it ends
 
@@ -217,9 +217,9 @@ def hear(sync: _socket.socket) -> list[int]:
     return fds
 
 
-def let_go(born: Born) -> None:
-    """Opens the gate. Init's answer comes on `sync`: an error, or its end when execve has worked."""
-    _say(born.sync, "start")
+def let_go(born: Born, mounts: Sequence[Mapping[str, Any]] | None = None) -> None:
+    """Opens the gate. Init's answer comes on `sync`: an error, or its end when execve has worked. mounts: for the config's late ones."""
+    _say(born.sync, "start", **({} if mounts is None else {"mounts": mounts}))
 
 
 def state(born: Born, launch: Mapping[str, Any], linux: Mapping[str, Any], monitor: int = 0) -> dict[str, Any]:

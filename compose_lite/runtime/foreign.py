@@ -104,10 +104,14 @@ def _paths(fds: Mapping[str, int]) -> dict[str, str]:
 
 
 def _make_root(launch: dict[str, Any], bundle: str, folder: str) -> None:
-    """In the process that becomes `create`: the overlay, seen nowhere else; what the machine's own files hide goes under masks."""
+    """In the process that becomes `create`: the overlay, seen nowhere else; what is to be hidden of the machine's files goes under masks,
+    which the runtime makes last: so not where something of the user's is mounted.
+    """
     rootfs.cut_propagation(launch["config"], bundle)
     root = rootfs.mount_root(launch, bundle)
-    hidden = [*(launch.get("hide") or ()), *rootfs.found_by_globs(root, launch.get("hide_globs") or ())]
+    ours = [entry["destination"].rstrip("/") + "/" for entry in (launch["config"].get("mounts") or ())[launch["mounts_at_create"] :]]
+    found = [*(launch.get("hide") or ()), *rootfs.found_by_globs(root, launch.get("hide_globs") or ())]
+    hidden = [path for path in found if not f"{path}/".startswith(tuple(ours))]
     if hidden:
         document = json.loads(read_file(f"{folder}/config.json"))
         document["linux"]["maskedPaths"] = [*(document["linux"].get("maskedPaths") or ()), *hidden]

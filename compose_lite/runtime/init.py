@@ -108,6 +108,9 @@ def _prepare(launch: dict[str, Any], bundle: str, sync: _socket.socket, stdio: S
         root.mount(entry)
     if not any(rootfs.is_bind_on(entry, "/dev") for entry in entries):
         root.make_devices(linux.get("devices") or ())
+    for path in launch.get("hide") or ():
+        root.mask(path)
+    root.mask_globs(launch.get("hide_globs") or ())
     # 6. The terminal is one of the container's own devpts.
     master, slave, name = _open_terminal(root, launch) if launch.get("tty") else (-1, -1, "")
     # 7. Sysctls of our own namespaces, before /proc/sys becomes read-only.
@@ -118,19 +121,18 @@ def _prepare(launch: dict[str, Any], bundle: str, sync: _socket.socket, stdio: S
     if not waited:
         _await(sync, "go")
     unix.send(sync, messages.encode({"ready": True}), [master] if master >= 0 else ())
-    _await(sync, "start")
+    late = _await(sync, "start").get("mounts")
 
     # 8. Mounts whose sources others may have written up to now, then what covers paths: nothing may be mounted over a mask.
-    for entry in entries[early:]:
+    for entry in late if late is not None else entries[early:]:
         root.mount(entry)
     if name:
         root.bind_console(f"/proc/self/fd/{slave}")
     masked, readonly = rootfs.covered(config)
     for path in (*readonly,):
         root.make_readonly(path)
-    for path in (*masked, *(launch.get("hide") or ())):
+    for path in masked:
         root.mask(path)
-    root.mask_globs(launch.get("hide_globs") or ())
     # hooks of the container's namespaces: the machine's programs, so while its files are still there
     if config.get("hooks"):
         from compose_lite.runtime import hooks  # few containers have any
@@ -209,12 +211,14 @@ def become_program(
         raise exec_error(error, process["args"][0]) from error
 
 
-def _await(sync: _socket.socket, word: str) -> None:
+def _await(sync: _socket.socket, word: str) -> dict[str, Any]:
     data, _ = unix.receive(sync)
     if not data:
         os._exit(1)  # the monitor is gone before we began: nobody wants us
-    if word not in messages.decode(data):
+    message = messages.decode(data)
+    if word not in message:
         raise StartError(128, f"the monitor said {data!r} where {word!r} was due")
+    return message
 
 
 # Terminal and standard descriptors

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-VERSION = 1
+VERSION = 2  # 2: `start` may bring the late mounts
 LONGEST = 60_000
 LONG = b"\x00long"
 

@@ -217,7 +217,7 @@ class Monitor:
             self._drop(client)
             return
         if operation == "start":
-            self._start(client)
+            self._start(client, message.get("mounts"))
         elif operation == "attach":
             client.wants_output, client.writes = bool(message.get("output")), bool(message.get("stdin"))
             self._answer(client, {"attached": True})
@@ -312,12 +312,12 @@ class Monitor:
 
     # Start and end
 
-    def _start(self, client: _Client) -> None:
+    def _start(self, client: _Client, mounts: list[dict[str, Any]] | None) -> None:
         if self.started:
             self._answer(client, {"started": True})
             return
         self.started, self.starter = True, client
-        container.let_go(self.born)
+        container.let_go(self.born, mounts)
 
     def _hear_init(self) -> None:
         """The hand-shake's end: closed by execve, or the reason why there was none."""

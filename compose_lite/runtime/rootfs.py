@@ -47,7 +47,7 @@ class Root:
         self.path = os.readlink(self.here)
         self.group = group
         self.own_cgroup_namespace = own_cgroup_namespace
-        self._empty: str | None = None
+        self._empty = -1  # the mount that covers the first masked folder
 
     # Mounts
 
@@ -232,13 +232,13 @@ class Root:
             place = f"/proc/self/fd/{target}"
             if not stat.S_ISDIR(os.fstat(target).st_mode):
                 mounts.mount("/dev/null", place, None, mounts.BIND)
-            elif self._empty is not None:
-                mounts.mount(self._empty, place, None, mounts.BIND)
+            elif self._empty >= 0:
+                mounts.mount(f"/proc/self/fd/{self._empty}", place, None, mounts.BIND)
                 self._restrict(path, mounts.RDONLY)
             else:
                 flags = mounts.RDONLY | mounts.NOSUID | mounts.NODEV | mounts.NOEXEC
                 mounts.mount("tmpfs", place, "tmpfs", flags, "nr_blocks=1,nr_inodes=1,mode=755")
-                self._empty = os.path.join(self.here, os.readlink(place).removeprefix(self.path).lstrip("/"))
+                self._empty = openat2.open_path(self.fd, path)
         finally:
             os.close(target)
 

@@ -49,9 +49,8 @@ def pieces(lower: str, bare: Collection[str], mounted: Collection[str], entries:
 
 def mount_points() -> frozenset[str]:
     """Of this mount namespace; proc(5), /proc/pid/mountinfo."""
-    with open("/proc/self/mountinfo", "rb") as lines:
-        found = (line.split(b" ", 5)[4] for line in lines)
-        return frozenset(os.fsdecode(point.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\134", b"\\")) for point in found)
+    found = (line.split(b" ", 5)[4] for line in mounts.table().splitlines())
+    return frozenset(os.fsdecode(point.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\134", b"\\")) for point in found)
 
 
 def entries_of(folder: str) -> Iterator[Entry]:

@@ -55,6 +55,7 @@ class Kernel:
         self.processes: dict[str, Process] = {}
         self.ended: dict[str, int | None] = {}  # bundles of what ended while no engine was there; None: nobody saw the status
         self.bundles: set[str] = set()
+        self.lacking: set[str] = set()  # those of them without their late mounts
         self.broken: set[str] = set()  # ids whose program cannot be started
         self.stubborn: set[str] = set()
         self.heard: Callable[[ExitNotice], None] | None = None
@@ -75,7 +76,8 @@ class Kernel:
     def is_waiting(self, created: Created) -> bool:
         return created.id in self.bundles
 
-    async def start(self, id: str) -> None:
+    async def start(self, id: str, mounts: Any = None) -> None:
+        assert (mounts is not None) == (id in self.lacking), "what was left out ahead comes with the start"
         await asyncio.sleep(0)
         self.die("monitor-gone")
         if id in self.broken:
@@ -131,6 +133,7 @@ class Kernel:
         self.processes.pop(id, None)
         self.ended.pop(id, None)
         self.bundles.discard(id)
+        self.lacking.discard(id)
 
     async def adopt(self, asked: Any, *more: Any) -> Any:
         if more:
@@ -161,8 +164,13 @@ class Kernel:
     def owner(self, container: Any) -> Any:
         return container
 
-    def launch(self, container: Any, own_network: bool) -> Any:
+    def launch(self, container: Any, own_network: bool, *, ahead: bool = False) -> Any:
+        if ahead and (container.mounts or container.files):
+            self.lacking.add(container.id)
         return container.id
+
+    def late_mounts(self, container: Any) -> list[Any]:
+        return [file["Path"] for file in container.files]
 
     def write_network_files(self, container: Any, known: Any = None) -> None: ...
 

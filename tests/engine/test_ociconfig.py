@@ -275,3 +275,9 @@ def test_extra_hosts_that_cannot_be(wish: str, says: str) -> None:
 def test_a_parent_group_lies_in_the_tree(parent: str, path: str) -> None:
     made = ociconfig.oci_config(container({"CgroupParent": parent}), around())[0]
     assert made["linux"]["cgroupsPath"] == f"{path}/{ID}"
+
+
+def test_of_the_machines_hidden_folders_those_with_a_mount_inside_are_fresh() -> None:
+    wishes = [{"destination": place} for place in ("/srv/www/", "/var/lib/postgresql/data", "/home", "/etc/shadow", "/media-of-mine")]
+    opened = {path for path in ociconfig.fresh_folders(wishes) if path not in defaults.FRESH_TMPFS}
+    assert opened == {"/srv", "/var/lib/postgresql"}

@@ -243,18 +243,20 @@ def test_late_mounts_and_hidden_paths(tmp_path: Path) -> None:
     async def test(r: Rig) -> None:
         volume = tmp_path / "volume"
         launch = r.launch(
-            "sh", "-c", "cat /v/file; ls /etc /tmp; cat /root/x",
-            mounts=[{"destination": "/v", "source": str(volume), "options": ["rbind", "ro"]}],
+            "sh", "-c", "cat /v/file; ls /etc /tmp; cat /home/file; cat /root/x /tmp/x",
+            mounts=[{"destination": place, "source": str(volume), "options": ["rbind", "ro"]} for place in ("/v", "/home")],
             mounts_at_create=7,
-            hide=["/root", "/etc/passwd", "/none"],
+            hide=["/home", "/root", "/tmp", "/etc/passwd", "/none"],
         )  # fmt: skip
         (r.root / "root/x").write_text("secret")
+        (r.root / "home").mkdir()
         await r.runtime.create(launch)
         volume.mkdir()
         (volume / "file").write_text("late\n")
         await r.runtime.start(launch.id)
         assert (await r.ended(launch.id)).status == 1
-        assert text(r.log(launch.id)).startswith("late\n")
+        said = text(r.log(launch.id))
+        assert said.startswith("late\n") and said.count("late\n") == 2, "what is mounted late lies above what is hidden"
         assert "secret" not in text(r.log(launch.id))
 
     on_kernel(test, tmp_path)
