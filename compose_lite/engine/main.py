@@ -39,7 +39,8 @@ from compose_lite.image.removal import Use
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import cgroups, unix
 from compose_lite.runtime.answers import ExitNotice
-from compose_lite.runtime.client import Runtime, open_zygote
+from compose_lite.runtime.client import Runtime
+from compose_lite.runtime.lines import open_zygote
 from compose_lite.subordinate import remapping
 
 IDLE_SECONDS = 300.0

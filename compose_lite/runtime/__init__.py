@@ -9,5 +9,5 @@ In user namespaces
 One more process, or another runtime
     execin, foreign
 The engine's side
-    client, config, answers, attachment, removing
+    client, lines, config, answers, attachment, removing
 """

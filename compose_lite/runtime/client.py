@@ -12,28 +12,24 @@ import json
 import os
 import signal as signals
 import socket
-import sys
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compose_lite.errors import ContainerError
-from compose_lite.handoff import zygote_command
 from compose_lite.linux import cgroups, pidfd, unix
 from compose_lite.runtime import messages
-from compose_lite.runtime.answers import Adopted, Created, ExecStarted, ExitNotice, StartFailed
+from compose_lite.runtime.answers import Adopted, Created, ExecStarted, ExitNotice
 from compose_lite.runtime.attachment import Attachment
 from compose_lite.runtime.config import Launch
+from compose_lite.runtime.lines import ZygoteLine, hear, talk
 from compose_lite.runtime.removing import command, kill_and_wait, remove_bundle, remove_group
-from compose_lite.runtime.waiting import ended, ready
+from compose_lite.runtime.waiting import ended
 
 NOTE = 10_000  # letters of a log line for a monitor that go in one message
-ZYGOTE_SOCKET = "zygote.sock"
 UNKNOWN = 255
-_ATTEMPTS, _RECONNECT_SECONDS = 5, 10.0
 _NOTICE_SECONDS = 1.0  # a process is gone: so long its monitor may take to tell
 
 
@@ -62,28 +58,19 @@ class Runtime:
         self.on_spawn_exit: Callable[[int, int], None] = lambda pid, status: None
         self.on_lost: Callable[[], None] | None = None  # the zygote is dead; containers run on: `reconnect`
         self._loop = asyncio.get_running_loop()
-        self._sock = sock
+        self._zygote = ZygoteLine(sock, self._hear_zygote, self._lose_zygote, lambda: self.on_lost is not None)
         self._exits_path = exits
         self._exits = socket.socket(fileno=unix.listen(str(exits), socket.SOCK_DGRAM).detach())
-        self._answers: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
-        self._outbox: deque[tuple[bytes, list[int]]] = deque()
-        self._lost_on: socket.socket | None = None
-        self._number = 0
         self._known: dict[str, _Known] = {}
         self._execs: dict[str, tuple[str, int, int]] = {}  # running execs: container, pid, start time
         self._watches: set[asyncio.Task[None]] = set()
         self._filters: list[tuple[Mapping[str, Any], str]] = []
-        sock.setblocking(False)
         self._exits.setblocking(False)
-        self._loop.add_reader(sock.fileno(), self._hear_zygote)
         self._loop.add_reader(self._exits.fileno(), self._hear_exits)
 
     def close(self) -> None:
         """Leaves zygote, monitors and containers alone."""
-        if self._sock.fileno() >= 0:
-            self._loop.remove_reader(self._sock.fileno())
-            self._loop.remove_writer(self._sock.fileno())
-            self._sock.close()
+        self._zygote.close()
         if self._exits.fileno() >= 0:
             self._loop.remove_reader(self._exits.fileno())
             self._exits.close()
@@ -96,12 +83,11 @@ class Runtime:
 
     def reconnect(self, sock: socket.socket) -> None:
         """Goes on with another zygote (`open_zygote`) after `on_lost`; all that is known of containers stays."""
-        sock.setblocking(False)
-        self._sock = sock
-        for _, fds in self._outbox:
-            self._close_all(fds)
-        self._outbox.clear()
-        self._loop.add_reader(sock.fileno(), self._hear_zygote)
+        self._zygote.reconnect(sock)
+
+    async def reconnected(self) -> bool:
+        """After a loss: whether there is another zygote; waits for it."""
+        return await self._zygote.reconnected()
 
     # Containers
 
@@ -120,7 +106,7 @@ class Runtime:
             document["config"], document["seccomp"] = self._compiled(launch.config)
         names = list(fds or {})
         header = {"op": "create", "id": launch.id, "bundle": launch.bundle, "names": names}
-        answer, _ = await self._ask(header, json.dumps(document).encode(), [fds[name] for name in names] if fds else [])
+        answer, _ = await self._zygote.ask(header, json.dumps(document).encode(), [fds[name] for name in names] if fds else [])
         made = Created(launch.id, answer["pid"], answer["start"], answer["monitor"], answer["monitor_start"], tuple(answer["unmet"]))
         self._learn(launch.id, made.pid, made.start_time, made.monitor_pid, made.monitor_start_time)
         self._known[launch.id].runtime = launch.runtime
@@ -141,7 +127,7 @@ class Runtime:
         """A stream to the container; made between create and start it misses nothing."""
         sock = await self._connect_monitor(id)
         try:
-            await _talk(sock, {"op": "attach", "stdin": stdin, "output": output})
+            await talk(sock, {"op": "attach", "stdin": stdin, "output": output})
         except BaseException:
             sock.close()
             raise
@@ -189,7 +175,7 @@ class Runtime:
         header = {"op": "exec", "id": id, "exec": exec_id, "bundle": str(self._bundle(id)), "names": names, "tty": tty, "console": console}
         self._execs[exec_id] = (id, 0, 0)  # its end may be heard before its answer is looked at
         try:
-            answer, got = await self._ask_again(header, json.dumps(dict(process)).encode(), list(fds or ()) if names else [])
+            answer, got = await self._zygote.ask_again(header, json.dumps(dict(process)).encode(), list(fds or ()) if names else [])
         except BaseException:
             self._execs.pop(exec_id, None)
             raise
@@ -220,12 +206,12 @@ class Runtime:
 
     async def connect(self, sock: socket.socket) -> None:
         """Makes the other end of this SOCK_SEQPACKET socket one more client of the zygote."""
-        await self._ask_again({"op": "connect", "names": ["client"]}, b"", [sock.fileno()])
+        await self._zygote.ask_again({"op": "connect", "names": ["client"]}, b"", [sock.fileno()])
 
     async def spawn(self, module: str, fds: Sequence[int], args: Sequence[str] = ()) -> int:
         """A clean fork of the zygote that runs `module.main(fds, args)`; returns its pid, its end comes by `on_spawn_exit`."""
         header = {"op": "spawn", "module": module, "args": list(args), "names": [str(n) for n in range(len(fds))]}
-        answer, _ = await self._ask_again(header, b"", list(fds))
+        answer, _ = await self._zygote.ask_again(header, b"", list(fds))
         return int(answer["pid"])
 
     async def nest(self, uids: Sequence[Mapping[str, int]], gids: Sequence[Mapping[str, int]], users: int | None = None) -> int:
@@ -236,7 +222,7 @@ class Runtime:
             await self.spawn("compose_lite.runtime.nest", [theirs.fileno(), *([] if users is None else [users])], [maps])
             theirs.close()
             ours.setblocking(False)
-            answer, fds = await _hear(ours)
+            answer, fds = await hear(ours)
         finally:
             theirs.close()
             ours.close()
@@ -331,114 +317,13 @@ class Runtime:
             self._loop.remove_reader(known.pidfd)
         _close(known)
 
-    async def _ask_again(self, header: dict[str, Any], body: bytes, fds: list[int]) -> tuple[dict[str, Any], list[int]]:
-        """The next zygote is asked when one is killed over it. A fork of a dead one still answers for itself before we see its end,
-        so what is asked again was not done."""
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return await self._ask(header, body, fds)
-            except ContainerError as error:
-                if error.code != "zygote-lost" or not await self.reconnected():
-                    raise
-        return await self._ask(header, body, fds)
-
-    async def reconnected(self) -> bool:
-        """After a loss: whether there is another zygote; waits for it."""
-        if self.on_lost is None:
-            return False
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_RECONNECT_SECONDS):
-                while self._sock is self._lost_on or self._sock.fileno() < 0:
-                    await asyncio.sleep(0.01)
-                return True
-        return False
-
-    async def _ask(self, header: dict[str, Any], body: bytes, fds: list[int]) -> tuple[dict[str, Any], list[int]]:
-        self._number += 1
-        number = self._number
-        answer: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
-        self._answers[number] = answer
-        try:
-            self._send(messages.join(header | {"v": messages.VERSION, "n": number}, body), fds)
-            found, got = await answer
-        finally:
-            self._answers.pop(number, None)
-        _raise_error(found, got)
-        return found, got
-
-    def _send(self, data: bytes, fds: list[int]) -> None:
-        """Sends now, or when the zygote can take it; descriptors that have to wait are duplicated, the caller may close its own."""
-        if len(data) > messages.LONGEST:
-            memfd = os.memfd_create("message", os.MFD_CLOEXEC)
-            with open(memfd, "wb", closefd=False) as file:
-                file.write(data)
-            self._send(messages.LONG, [memfd, *fds])
-            os.close(memfd)
-            return
-        if not self._outbox:
-            try:
-                unix.send(self._sock, data, fds)
-                return
-            except BlockingIOError:
-                self._loop.add_writer(self._sock.fileno(), self._flush)
-            except OSError as error:
-                self._lost_on = self._sock  # its end is heard in a moment
-                raise ContainerError("zygote-lost", f"the process that starts containers is gone: {error.strerror}") from error
-        self._outbox.append((data, [os.dup(fd) for fd in fds]))
-
-    def _flush(self) -> None:
-        while self._outbox:
-            data, fds = self._outbox[0]
-            try:
-                unix.send(self._sock, data, fds)
-            except BlockingIOError:
-                return
-            except OSError:
-                break
-            self._outbox.popleft()
-            for fd in fds:
-                os.close(fd)
-        self._loop.remove_writer(self._sock.fileno())
-
-    def _hear_zygote(self) -> None:
-        while True:
-            try:
-                data, fds = unix.receive(self._sock)
-            except BlockingIOError:
-                return
-            except OSError:
-                data, fds = b"", []
-            if not data:
-                self._lose_zygote()
-                return
-            self._take(messages.decode(data), fds)
-
-    def _take(self, found: dict[str, Any], fds: list[int]) -> None:
+    def _hear_zygote(self, found: dict[str, Any]) -> None:
         if "exit" in found:
-            self._close_all(fds)
             self._tell(_notice(found["exit"]))
         elif "spawn_exit" in found:
-            self._close_all(fds)
             self.on_spawn_exit(found["spawn_exit"], found["status"])
-        else:
-            answer = self._answers.get(found.get("re", 0))
-            if answer is None or answer.done():
-                self._close_all(fds)
-            else:
-                answer.set_result((found, fds))
-
-    @staticmethod
-    def _close_all(fds: list[int]) -> None:
-        for fd in fds:
-            os.close(fd)
 
     def _lose_zygote(self) -> None:
-        self._loop.remove_reader(self._sock.fileno())
-        self._loop.remove_writer(self._sock.fileno())
-        self._sock.close()
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_exception(ContainerError("zygote-lost", "the process that starts containers was killed; try again"))
         for exec_id in self._execs:
             self._background(self._watch_exec(exec_id))
         if self.on_lost:
@@ -470,7 +355,7 @@ class Runtime:
     async def _ask_monitor(self, id: str, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         sock = await self._connect_monitor(id)
         try:
-            return await _talk(sock, message)
+            return await talk(sock, message)
         finally:
             sock.close()
 
@@ -501,36 +386,6 @@ class Runtime:
         return Adopted(id, bundle, "created" if phase == "created" else "running", state["pid"], state["start"], monitor, keep)
 
 
-async def _hear(sock: Any) -> tuple[dict[str, Any] | None, list[int]]:
-    """The next message of a socket that does not block; None at its end."""
-    while True:
-        try:
-            data, fds = unix.receive(sock)
-            return messages.decode(data) if data else None, fds
-        except BlockingIOError:
-            await ready(sock, write=False)
-
-
-async def _talk(sock: socket.socket, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-    sock.send(messages.encode(message | {"v": messages.VERSION}))
-    try:
-        found, fds = await _hear(sock)
-    except OSError as error:
-        raise ContainerError("monitor-gone", f"the container's monitor is gone: {error.strerror}") from error
-    if found is None:
-        raise ContainerError("monitor-gone", "the container's monitor is gone")
-    _raise_error(found, fds)
-    return found, fds
-
-
-def _raise_error(found: dict[str, Any], fds: list[int]) -> None:
-    error = found.get("error")
-    if error is not None:
-        for fd in fds:
-            os.close(fd)
-        raise StartFailed(error["status"], error["says"], killed=bool(error.get("killed")))
-
-
 def _notice(found: Mapping[str, Any]) -> ExitNotice:
     seen, pid = bool(found.get("seen", True)), int(found.get("pid") or 0)
     return ExitNotice(found["id"], found.get("exec"), found["status"], bool(found.get("oom")), found["at"], seen, pid)
@@ -557,39 +412,3 @@ def _close(known: _Known) -> None:
     if known.pidfd >= 0:
         os.close(known.pidfd)
         known.pidfd = -1
-
-
-def open_zygote(run: Path, network: int | None = None) -> socket.socket:
-    """A connection to the zygote of this run folder: the one that lives and speaks our version, else a new one.
-
-    network: the network namespace that a new one is to stand in, when it is not ours (rootless).
-    The new one is a fresh, isolated interpreter, so that neither this process's memory nor its environment is in it.
-    """
-    with contextlib.suppress(OSError):
-        sock = socket.socket(fileno=unix.connect(str(run / ZYGOTE_SOCKET)).detach())
-        sock.settimeout(2)
-        with contextlib.suppress(OSError, ValueError):
-            sock.send(messages.join({"op": "hello", "v": messages.VERSION, "n": 0, "names": []}, b""))
-            if messages.decode(sock.recv(4096)).get("v") == messages.VERSION:
-                sock.settimeout(None)
-                return sock
-        sock.close()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        theirs.set_inheritable(True)
-        inherited = [os.dup(network)] if network is not None else []
-        try:
-            for fd in inherited:
-                os.set_inheritable(fd, True)
-            pid = os.posix_spawn(
-                sys.executable,
-                zygote_command("serve", theirs.fileno(), run, *inherited),
-                {},
-                file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
-                setsid=True,
-            )
-        finally:
-            for fd in inherited:
-                os.close(fd)
-        os.waitpid(pid, 0)  # it goes on as a fork, which is nobody's zombie
-    return ours

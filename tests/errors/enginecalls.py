@@ -36,7 +36,7 @@ from compose_lite.linux import unix
 from compose_lite.logins import Login
 from compose_lite.project import injecting, stopping, waiting
 from compose_lite.project.report import Silent
-from compose_lite.runtime import client as runtime_client
+from compose_lite.runtime import lines
 from compose_lite.spec.models.service import Hook, Service
 from tests.engine.kernel import Clock, Kernel
 from tests.image.served import Registry, serving
@@ -301,7 +301,7 @@ def monitor_that_is_killed(folder: Path) -> None:
     async def act() -> None:
         ours, theirs = unix.socketpair()
         ours.setblocking(False)
-        asking = asyncio.ensure_future(runtime_client._talk(cast(socket.socket, ours), {"op": "attach"}))
+        asking = asyncio.ensure_future(lines.talk(cast(socket.socket, ours), {"op": "attach"}))
         await asyncio.sleep(0.01)
         theirs.close()
         with contextlib.closing(ours):

@@ -15,8 +15,9 @@ import pytest
 
 from compose_lite.ids import new_id
 from compose_lite.runtime.answers import ExitNotice
-from compose_lite.runtime.client import Runtime, open_zygote
+from compose_lite.runtime.client import Runtime
 from compose_lite.runtime.config import Launch, Log, Overlay
+from compose_lite.runtime.lines import open_zygote
 
 CAPABILITIES = [
     "CAP_" + name

@@ -15,7 +15,8 @@ import pytest
 
 from compose_lite.linux import pidfd
 from compose_lite.runtime.answers import StartFailed
-from compose_lite.runtime.client import UNKNOWN, Runtime, open_zygote
+from compose_lite.runtime.client import UNKNOWN, Runtime
+from compose_lite.runtime.lines import open_zygote
 from tests.runtime.bundles import Rig, rig
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
