@@ -5,7 +5,7 @@ The process and its API
 A container's life
     containers, runs, live, lifecycle, restart, health, signals, halting, callers, record, names
 What it is started with
-    creation, limits, defaults, preparation, ahead, initlayer, ociconfig, users, devices, cdi, runtimes
+    creation, limits, defaults, preparation, births, ahead, initlayer, ociconfig, users, devices, cdi, runtimes
 What is asked of it while it runs
     execs, logs, followed, usage, updating, archive, differences, commits
 Networks and volumes

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import pydantic_core
 
@@ -48,33 +48,41 @@ class _Prepared:
     expires: asyncio.TimerHandle
 
 
-class Ahead:
-    """bear: a birth up to its gate. drop: takes all of it back. waits: whether it is still there. mounts: the user's, for its start.
-    can: see can_be_prepared. expired: told of one that nobody has started. Everything is called with the container's lock held.
-    """
+class Births(Protocol):
+    """What births.py does for it."""
 
-    def __init__(
-        self,
-        bear: Callable[[Container], Awaitable[Born]],
-        drop: Callable[[Container], Awaitable[None]],
-        waits: Callable[[Created], bool],
-        mounts: Callable[[Container], Awaitable[list[Document]]],
-        can: Callable[[Container], bool],
-        expired: Callable[[str], object],
-    ) -> None:
-        self._bear, self._drop, self._waits, self._mounts, self._can, self._expired = bear, drop, waits, mounts, can, expired
+    def can_be_prepared(self, container: Container) -> bool: ...
+
+    async def begin(self, container: Container) -> Born:
+        """A birth up to its gate."""
+
+    def is_waiting(self, created: Created) -> bool:
+        """Whether it is still there."""
+
+    async def late_mounts(self, container: Container) -> list[Document]:
+        """The user's, for its start."""
+
+    async def unmake(self, container: Container) -> None:
+        """Takes all of it back."""
+
+
+class Ahead:
+    """expired: told the id of one that nobody has started. Everything is called with the container's lock held."""
+
+    def __init__(self, births: Births, expired: Callable[[str], object]) -> None:
+        self._births, self._expired = births, expired
         self._prepared: dict[str, _Prepared] = {}
         self.turn = asyncio.Semaphore(2)
 
     async def prepare(self, container: Container) -> None:
         """What fails is not told: the start will meet it, and say it then."""
-        if container.state is not State.CREATED or container.id in self._prepared or not self._can(container):
+        if container.state is not State.CREATED or container.id in self._prepared or not self._births.can_be_prepared(container):
             return
         try:
-            born = await self._bear(container)
+            born = await self._births.begin(container)
         except (Error, OSError) as error:
             log.info("container %s is not prepared: %s", container.short, error)
-            await self._drop(container)
+            await self._births.unmake(container)
             return
         expires = asyncio.get_running_loop().call_later(_SECONDS, self._expired, container.id)
         self._prepared[container.id] = _Prepared(born, _wishes(container), mount.table(), expires)
@@ -86,15 +94,15 @@ class Ahead:
             return None
         born = found.born
         if container.mounts or container.files:
-            born = replace(born, mounts=await self._mounts(container))
-        if self._waits(born.created) and _wishes(container) == found.wishes and _can_be_told(born, found.table):
+            born = replace(born, mounts=await self._births.late_mounts(container))
+        if self._births.is_waiting(born.created) and _wishes(container) == found.wishes and _can_be_told(born, found.table):
             return born
-        await self._drop(container)
+        await self._births.unmake(container)
         return None
 
     async def forget(self, container: Container) -> None:
         if self._pop(container) is not None:
-            await self._drop(container)
+            await self._births.unmake(container)
 
     def _pop(self, container: Container) -> _Prepared | None:
         found = self._prepared.pop(container.id, None)

@@ -160,7 +160,7 @@ class Containers(Runs):
             return
         await self._settled(live)
         container.move(Event.REMOVE)
-        await self.ahead.forget(container)
+        await self.births.ahead.forget(container)
         try:
             with cleaning(container, "network"):
                 await self.seats.disconnect(container, keep_sandbox=False)

@@ -108,7 +108,7 @@ async def _serve(folders: Folders, zygote: socket.socket, bridges: int | None) -
     with contextlib.suppress(FileNotFoundError):
         folders.engine_socket.unlink()
     await server.close()
-    for id in containers.ahead.ids():
+    for id in containers.births.ahead.ids():
         await containers.forget_prepared(containers.find(id))
     containers.seats.publisher.close()
     await networks.stop(remove_bridges=not containers.busy)

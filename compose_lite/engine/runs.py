@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from compose_lite.disk import Folders
 from compose_lite.engine import creation, defaults, halting, health, restart, signals
-from compose_lite.engine.ahead import Ahead, Born, can_be_prepared
+from compose_lite.engine.births import Births
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State
-from compose_lite.engine.live import Live, cleaning, phases
+from compose_lite.engine.live import Live, cleaning
 from compose_lite.engine.networks import Networks
 from compose_lite.engine.preparation import Preparation
 from compose_lite.engine.record import Container
@@ -29,22 +28,18 @@ from compose_lite.engine.seats import Seats
 from compose_lite.engine.store import Store
 from compose_lite.engine.trash import Trash
 from compose_lite.engine.volumes import Volumes
-from compose_lite.errors import ContainerError, EngineError, Error
+from compose_lite.errors import EngineError, Error
 from compose_lite.image.store import ImageStore
-from compose_lite.linux import namespaces, pidfd
-from compose_lite.network.attach import Sandbox
+from compose_lite.linux import pidfd
 from compose_lite.runtime.answers import ExitNotice, StartFailed
 from compose_lite.runtime.attachment import Attachment
 from compose_lite.runtime.client import Runtime
-from compose_lite.runtime.config import Launch
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
 MOST_SIGNALS = 6  # of those sent in one run are kept
 STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
 log = logging.getLogger("compose_lite.engine")
-_T = TypeVar("_T")
-_STARTS, _LET_GO_SECONDS = 4, 0.2
 _FREEZE_TRIES = 1000  # of 2 ms
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
 _IN_INIT = "unable to start container process: error during container init: "  # runc's words for what execve(2) refuses
@@ -76,14 +71,7 @@ class Runs(ABC):
         self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
         self._background: set[asyncio.Task[Any]] = set()
         self.preparation = Preparation(folders, self.volumes, self.find)
-        self.ahead = Ahead(
-            self._bear_ahead,
-            self._unmake,
-            lambda born: self.runtime.is_waiting(born),
-            self._late_mounts,
-            lambda container: can_be_prepared(container, remapped=self.preparation.remap_of(container) is not None),
-            self._prepared_for_nothing,
-        )
+        self.births = Births(store, folders, self.preparation, lambda: self.runtime, self._prepared_for_nothing)
 
     def _layers_of(self, name: str) -> list[str] | None:
         image = self.images.get(name)
@@ -161,7 +149,7 @@ class Runs(ABC):
         await self._settled(live)
         live.starting, live.early_exit = True, None
         try:
-            await self._bear_whatever_dies(container, live)
+            await self.births.bear(container, live)
         except BaseException as error:
             await self._take_back(container, live, error)
             if isinstance(error, StartFailed):
@@ -189,115 +177,20 @@ class Runs(ABC):
         if notice and notice.pid in (0, container.pid):  # not that of one which was prepared and did not fit any more
             self._ended(container, notice)
 
-    async def _bear_whatever_dies(self, container: Container, live: Live) -> None:
-        """Once more when not it, but a process of ours was killed over its start."""
-        for _ in range(_STARTS - 1):
-            try:
-                return await self._bear(container, live)
-            except ContainerError as error:
-                killed = error.code in ("zygote-lost", "monitor-gone") or (isinstance(error, StartFailed) and error.killed)
-                if not killed or not await self.runtime.reconnected():
-                    raise
-                log.warning("container %s is started again: %s", container.short, error.says)
-            if await self._runs_on(container):
-                return None
-            await self._unmake(container)
-            container.pid = container.start_time = 0
-            live.early_exit = None
-        return await self._bear(container, live)
-
-    async def _runs_on(self, container: Container) -> bool:
-        """Its monitor was killed while it was let go: a process that has not begun ends at once, any other has a second monitor soon."""
-        if not container.pid:
-            return False
-        await asyncio.sleep(_LET_GO_SECONDS)
-        return pidfd.start_time(container.pid) == container.start_time and not pidfd.is_zombie(container.pid)
-
-    async def _bear(self, container: Container, live: Live) -> None:
-        mark = phases(live.took)
-        prepared = await self.ahead.take(container)
-        if prepared is not None and prepared.mounts:
-            mark("mounts and volumes")
-        sandbox = await self._network(container)
-        mark("network")
-        owner = self.preparation.owner(container)
-        if owner is not container:  # a shared network has one host name
-            container.config = {**container.config, **{key: owner.config.get(key) or "" for key in ("Hostname", "Domainname")}}
-            self.store.put_container(container)
-        born = prepared or await self._conceive(container, sandbox, mark)
-        mark("namespaces and root")
-        created = born.created
-        container.pid, container.start_time, container.unmet = created.pid, created.start_time, list(created.unmet)
-        await self.seats.connect(container)
-        self.preparation.write_network_files(container, born.files)
-        for wants_stdin, future in live.attachers:
-            if not future.done():
-                future.set_result(await self.runtime.attach(container.id, stdin=wants_stdin))
-        live.attachers.clear()
-        mark("connect")
-        await self.runtime.start(container.id, born.mounts)
-        mark("execute")
-
-    async def _conceive(self, container: Container, sandbox: Sandbox | None, mark: Callable[[str], None]) -> Born:
-        """A birth up to its gate: all but addresses, late mounts and the execve."""
-        launch = await _looked_up(container, lambda: self.preparation.launch(container, sandbox is not None))
-        mark("mounts and volumes")
-        return await self._create(container, launch, sandbox)
-
-    async def _create(self, container: Container, launch: Launch, sandbox: Sandbox | None) -> Born:
-        fds: dict[str, int] = {}
-        if sandbox is not None:
-            fds["netns"] = sandbox.netns
-            if self.preparation.remap_of(container) is not None:
-                fds["users"] = namespaces.owner(sandbox.netns)
-            if not str(container.host_config["NetworkMode"]).startswith("container:"):
-                fds |= {f"keep:dns{n}": fd for n, fd in enumerate(sandbox.keep_fds)}
-        known = self.preparation.write_network_files(container)
-        try:
-            return Born(await self.runtime.create(launch, fds), known)
-        finally:
-            if "users" in fds:
-                os.close(fds["users"])
-
-    async def _late_mounts(self, container: Container) -> list[Document]:
-        return await _looked_up(container, lambda: self.preparation.late_mounts(container))
-
     async def prepare(self, container: Container) -> None:
         """It will be started later: see ahead.py. Few at a time, as what is started now comes first."""
-        async with self.ahead.turn, self.live(container.id).lock:
+        async with self.births.ahead.turn, self.live(container.id).lock:
             if container.id in self.all:
-                await self.ahead.prepare(container)
+                await self.births.ahead.prepare(container)
 
     async def forget_prepared(self, container: Container) -> None:
         """Before its layer is written to, or the engine goes."""
         async with self.live(container.id).lock:
-            await self.ahead.forget(container)
-
-    async def _bear_ahead(self, container: Container) -> Born:
-        sandbox = await self.seats.prepare(container)
-        return await self._create(container, self.preparation.launch(container, sandbox is not None, ahead=True), sandbox)
-
-    async def _unmake(self, container: Container) -> None:
-        """What was made of it for a start that does not come to its end."""
-        with cleaning(container, "processes"):
-            await self.runtime.delete(container.id, self.folders.bundle(container.id))
-        with cleaning(container, "network"):
-            await self.seats.disconnect(container, keep_sandbox=False)
-        with cleaning(container, "shared memory"):
-            self.preparation.release(container)
+            await self.births.ahead.forget(container)
 
     def _prepared_for_nothing(self, id: str) -> None:
         if container := self.all.get(id):
             self.background(self.forget_prepared(container))
-
-    async def _network(self, container: Container) -> Any:
-        try:
-            return await self.seats.sandbox(container)
-        except EngineError as error:
-            shared = str(container.host_config["NetworkMode"]).startswith("container:")
-            prefix = "joining network namespace of container: " if shared else "failed to set up container networking: "
-            says = error.says if error.says.startswith(("failed to", "cannot join")) else prefix + error.says
-            raise EngineError(says, http_status=error.http_status, code=error.code, remedy=error.remedy) from error
 
     async def _take_back(self, container: Container, live: Live, error: BaseException) -> None:
         if isinstance(error, StartFailed):
@@ -308,7 +201,7 @@ class Runs(ABC):
             container.error = error.says if isinstance(error, Error) else str(error)
         live.early_exit = None
         container.pid = container.start_time = 0
-        await self._unmake(container)
+        await self.births.unmake(container)
         for _, future in live.attachers:
             if not future.done():
                 future.cancel()
@@ -596,11 +489,6 @@ class Runs(ABC):
         future: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
         self.live(container.id).attachers.append((stdin, future))
         return await future
-
-
-async def _looked_up(container: Container, look: Callable[[], _T]) -> _T:
-    """Sources of mounts may be slow, or have to be filled."""
-    return await asyncio.to_thread(look) if container.mounts else look()
 
 
 def start_status(error: StartFailed) -> int:

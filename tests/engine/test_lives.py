@@ -74,7 +74,7 @@ class Lives(RuleBasedStateMachine):
         folders.data.mkdir(exist_ok=True)
         self.store = Store(folders.data / "state.db")
         self.engine = Containers(self.store, folders, self.kernel, Bus())  # type: ignore[arg-type]
-        self.engine.runtime = self.engine.preparation = self.kernel  # type: ignore[assignment]
+        self.engine.runtime = self.engine.preparation = self.engine.births.preparation = self.kernel  # type: ignore[assignment]
         self.execs = Execs(self.engine)
         await recover(self.engine)
         self.kernel.heard = self.engine.heard_exit
@@ -227,7 +227,9 @@ class Lives(RuleBasedStateMachine):
             one = self.engine.find(model.id)
             await self.engine.prepare(one)
             if model.state is State.CREATED:
-                assert (model.id in self.kernel.bundles) == (model.id in self.engine.ahead.ids()), "prepared, or all of it taken back"
+                assert (model.id in self.kernel.bundles) == (model.id in self.engine.births.ahead.ids()), (
+                    "prepared, or all of it taken back"
+                )
             if changed:
                 self.engine.put_files(one, [*one.files, {"Path": "/x"}] if len(one.files) < 3 else [])
 
