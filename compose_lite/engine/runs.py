@@ -70,12 +70,17 @@ class Runs(ABC):
         self.runtime: Runtime
         self.probe: Callable[[Container, health.Check], Coroutine[Any, Any, tuple[int, bytes]]]
         self._background: set[asyncio.Task[Any]] = set()
-        self.preparation = Preparation(folders, self.volumes, self.find)
-        self.births = Births(store, folders, self.preparation, lambda: self.runtime, self._prepared_for_nothing)
+        self.births = Births(
+            store, folders, Preparation(folders, self.volumes, self.find), lambda: self.runtime, self._prepared_for_nothing
+        )
 
     def _layers_of(self, name: str) -> list[str] | None:
         image = self.images.get(name)
         return [str(layer) for layer in image.layers] if image else None
+
+    @property
+    def preparation(self) -> Preparation:
+        return self.births.preparation
 
     @property
     def seats(self) -> Seats:

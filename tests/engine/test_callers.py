@@ -32,7 +32,7 @@ def scenario(tmp_path: Path, work: Callable[[Containers], Coroutine[Any, Any, No
         with contextlib.closing(Store(folders.data / "state.db")) as store:
             kernel = Kernel()
             made = Containers(store, folders, kernel, Bus())  # type: ignore[arg-type]
-            made.runtime = made.preparation = made.births.preparation = kernel  # type: ignore[assignment]
+            made.runtime = made.births.preparation = kernel  # type: ignore[assignment]
             await recover(made)
             kernel.heard = made.heard_exit
             await work(made)

@@ -74,7 +74,7 @@ class Lives(RuleBasedStateMachine):
         folders.data.mkdir(exist_ok=True)
         self.store = Store(folders.data / "state.db")
         self.engine = Containers(self.store, folders, self.kernel, Bus())  # type: ignore[arg-type]
-        self.engine.runtime = self.engine.preparation = self.engine.births.preparation = self.kernel  # type: ignore[assignment]
+        self.engine.runtime = self.engine.births.preparation = self.kernel  # type: ignore[assignment]
         self.execs = Execs(self.engine)
         await recover(self.engine)
         self.kernel.heard = self.engine.heard_exit

@@ -38,7 +38,7 @@ def test_processes_that_do_not_freeze(tmp_path: Path) -> None:
         with contextlib.closing(Store(folders.data / "state.db")) as store:
             kernel = Stiff()
             engine = Containers(store, folders, kernel, Bus())  # type: ignore[arg-type]
-            engine.runtime = engine.preparation = engine.births.preparation = kernel  # type: ignore[assignment]
+            engine.runtime = engine.births.preparation = kernel  # type: ignore[assignment]
             one = engine.create("web", {"Image": "x", "Cmd": ["x"]})
             await engine.start(one)
             with pytest.raises(EngineError, match="its processes do not react") as caught:

@@ -285,7 +285,7 @@ def pause_that_does_not_freeze(folder: Path) -> None:
         with contextlib.closing(Store(folder / "state.db")) as store:
             kernel = Stiff()
             engine = Containers(store, Folders(folder, folder), kernel, Bus())  # type: ignore[arg-type]
-            engine.runtime = engine.preparation = kernel  # type: ignore[assignment]
+            engine.runtime = engine.births.preparation = kernel  # type: ignore[assignment]
             with mock.patch("compose_lite.engine.containers.new_id", lambda: "3f1c9a2b7d10".ljust(64, "0")):
                 one = engine.create("web", {"Image": "x", "Cmd": ["x"]})
             await engine.start(one)
