@@ -304,7 +304,7 @@ class _OneBuild:
             record.host_config = host
             record.config |= {"Cmd": ["/"], "Entrypoint": None, "Env": [], "WorkingDir": "/", "Tty": False}
             around = ociconfig.Surroundings(
-                User(0, 0, (0,), "/root"), str(self._folder), self._containers.preparation.held,
+                User(0, 0, (0,)), str(self._folder), self._containers.preparation.held,
                 self._containers.preparation.machine, self._containers.preparation.cgroup_version,
                 network=True, rootless=self._containers.preparation.rootless,
                 remap=None if privileged else self._containers.preparation.remap,

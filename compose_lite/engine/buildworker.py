@@ -237,10 +237,7 @@ class _Host:
         config = json.loads(json.dumps(self._templates["insecure" if one.insecure else "sandbox"]))
         user = self._user(step.lower, one.user)
         process = config["process"]
-        environment = dict(entry.partition("=")[::2] for entry in step.env)
-        if not environment.get("HOME"):
-            environment["HOME"] = user.home
-        process |= {"args": list(one.argv), "env": [f"{k}={v}" for k, v in environment.items()], "cwd": one.cwd}
+        process |= {"args": list(one.argv), "env": [entry for entry in step.env if entry != "HOME="], "cwd": one.cwd}
         process["user"] |= {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
         if user.uid:
             process["capabilities"] |= {"effective": [], "permitted": []}

@@ -95,7 +95,7 @@ class Execs:
         made: Document = {
             "terminal": tty,
             "args": list(body["Cmd"]),
-            "env": ociconfig.environment(container.config, container.hostname, user.home, body.get("Env") or (), tty),
+            "env": ociconfig.environment(container.config, container.hostname, body.get("Env") or (), tty),
             "cwd": body.get("WorkingDir") or container.config.get("WorkingDir") or "/",
             "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups), "umask": 0o022},
             "capabilities": ociconfig.capability_sets(bounding, user.uid),

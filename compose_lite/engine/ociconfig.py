@@ -125,7 +125,7 @@ def process(container: Container, around: Surroundings, bounding: Sequence[str])
     made: Document = {
         "terminal": container.tty,
         "args": argv,
-        "env": environment(container.config, container.hostname, around.user.home),
+        "env": environment(container.config, container.hostname),
         "cwd": container.config.get("WorkingDir") or "/",
         "user": {"uid": around.user.uid, "gid": around.user.gid, "additionalGids": list(around.user.groups), "umask": 0o022},
         "capabilities": capability_sets(bounding, around.user.uid),
@@ -137,17 +137,16 @@ def process(container: Container, around: Surroundings, bounding: Sequence[str])
     return made
 
 
-def environment(config: Mapping[str, Any], hostname: str, home: str, extra: Sequence[str] = (), tty: bool | None = None) -> list[str]:
-    """Docker's order: the defaults, replaced in place by what is given; HOME only where nobody sets it. `A` alone unsets A."""
+def environment(config: Mapping[str, Any], hostname: str, extra: Sequence[str] = (), tty: bool | None = None) -> list[str]:
+    """Docker's order: the defaults, replaced in place by what is given; `A` alone unsets A. An empty HOME is none: the runtime
+    sets it, by the /etc/passwd that the program sees."""
     found: dict[str, str | None] = {"PATH": defaults.PATH.partition("=")[2], "HOSTNAME": hostname}
     if config.get("Tty") if tty is None else tty:
         found["TERM"] = "xterm"
     for entry in [*(config.get("Env") or ()), *extra]:
         name, equals, value = entry.partition("=")
         found[name] = value if equals else None
-    if not found.get("HOME"):
-        found["HOME"] = home
-    return [f"{name}={value}" for name, value in found.items() if value is not None]
+    return [f"{name}={value}" for name, value in found.items() if value or (value is not None and name != "HOME")]
 
 
 def capabilities(host: Mapping[str, Any], held: Sequence[str]) -> list[str]:

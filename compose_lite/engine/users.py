@@ -23,30 +23,28 @@ class User:
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
-    home: str = "/"
 
 
 def resolve(user: str, group_add: Iterable[str], passwd: str, group: str) -> User:
     """`name`, `uid`, `name:group`, `uid:gid`, empty for root. Raises EngineError for names that the files do not know."""
     who, colon, whose = user.partition(":")
     who = who or "0"
-    groups = [fields for fields in _lines(group, 4) if fields[2].isdigit()]
-    entry = _find(_lines(passwd, 7), who)
+    groups = _lines(group)
+    entry = _find(_lines(passwd), who)
     if entry is None:
         _check_range(who)
     if entry is None and not _is_id(who):
         raise EngineError(f"unable to find user {who}: no matching entries in passwd file", http_status=400)
     uid = int(entry[2]) if entry else int(who)
-    home = entry[5] if entry and entry[5] else "/"
     if colon and whose:
         gid, more = _gid(whose, groups), []
     elif entry:
-        gid = int(entry[3])
+        gid = int(entry[3]) if _is_number(entry[3]) else 0
         more = [int(fields[2]) for fields in groups if entry[0] in fields[3].split(",")]
     else:
         gid, more = 0, []
     more += [_gid(str(name), groups) for name in group_add]
-    return User(uid, gid, tuple(dict.fromkeys([gid, *more])), home)
+    return User(uid, gid, tuple(dict.fromkeys([gid, *more])))
 
 
 def _gid(name: str, groups: Sequence[Sequence[str]]) -> int:
@@ -65,7 +63,11 @@ def _check_range(text: str) -> None:
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text) < 2**31
+    return _is_number(text) and int(text) < 2**31
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10
 
 
 def _find(entries: Iterable[list[str]], who: str) -> list[str] | None:
@@ -78,15 +80,13 @@ def _find(entries: Iterable[list[str]], who: str) -> list[str] | None:
     return numeric
 
 
-def _lines(text: str, width: int) -> list[list[str]]:
+def _lines(text: str) -> list[list[str]]:
+    """Four fields or more each, of which the third is a number."""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         fields = line.strip().split(":")
-        if line.startswith("#") or len(fields) < 3:
-            continue
-        fields += [""] * (width - len(fields))
-        if fields[2].isdigit() and (width < 7 or fields[3].isdigit()):
-            found.append(fields)
+        if len(fields) > 2 and _is_number(fields[2]) and not line.startswith("#"):
+            found.append([*fields, ""])
     return found
 
 

@@ -43,6 +43,7 @@ _RLIMITS = {
 }  # fmt: skip
 _CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _UNLIMITED = (1 << 64) - 1
+_MOST_ACCOUNTS = 4 << 20  # bytes of a passwd file
 
 
 def become_container(launch: dict[str, Any], bundle: str, sync: _socket.socket, stdio: Sequence[int], group: Group, new: int) -> NoReturn:
@@ -176,6 +177,9 @@ def become_program(
     user, caps = process.get("user") or {}, process.get("capabilities")
     sets = {kind: capabilities.mask(caps.get(kind) or ()) for kind in _CAPABILITY_SETS} if caps is not None else None
     entered = _try_chdir(cwd)
+    environment = _environment(process)
+    if not environment.get("HOME"):
+        environment["HOME"] = home_of(user.get("uid") or 0)
     if sets is not None:
         capabilities.drop_bounding(sets["bounding"])
         capabilities.keep_over_setuid(True)
@@ -184,7 +188,6 @@ def become_program(
         os.chdir(cwd)
     os.umask(user["umask"] if user.get("umask") is not None else 0o022)
     # the program is looked up as that user, with the container's PATH
-    environment = _environment(process)
     found = find_program(process["args"][0], environment)
     filtered = _filter(program) if program else None
     flags = 0
@@ -380,6 +383,26 @@ def _environment(process: Mapping[str, Any]) -> dict[str, str]:
         if key and equals:
             found[key] = value
     return found
+
+
+def home_of(uid: int, passwd: str = "/etc/passwd") -> str:
+    """The folder of the first line with that user; "/" where there is none or no file. Whoever could write it is not trusted: it is
+    never waited for."""
+    try:
+        fd = os.open(passwd, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return "/"
+    try:
+        text = os.read(fd, _MOST_ACCOUNTS) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    except OSError:
+        text = b""
+    os.close(fd)
+    wanted = str(uid or "").encode()
+    for line in text.split(b"\n"):
+        fields = line.strip().split(b":")
+        if len(fields) > 2 and fields[2].isdigit() and fields[2].lstrip(b"0") == wanted:
+            return os.fsdecode(fields[5]) if len(fields) > 5 else ""
+    return "/"
 
 
 def find_program(name: str, environment: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ PROFILE = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "
 FILES = {
     "values.env": "A=from file\nB='q $A'\n",
     "profile.json": json.dumps(PROFILE),
+    "passwd": "root:x:0:0:root:/rooted:\nnamed:x:1234:77:named:/home/named:\nempty:x:5:5:::\napp:x:1000:1000:app:/home/other:\n",
     "tree/file": "of the tree\n",
     "tree/sub/below": "below\n",
     "empty/": "",

@@ -19,5 +19,5 @@ def container(host: dict[str, Any] | None = None, *, id: str = ID, name: str = "
 
 
 def around(**more: Any) -> ociconfig.Surroundings:
-    given: dict[str, Any] = {"user": User(0, 0, (0,), "/root"), "state": "/state", "held": list(capabilities.NAMES)}
+    given: dict[str, Any] = {"user": User(0, 0, (0,)), "state": "/state", "held": list(capabilities.NAMES)}
     return ociconfig.Surroundings(**{**given, **more})

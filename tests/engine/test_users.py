@@ -7,22 +7,26 @@ import pytest
 from compose_lite.engine.users import User, read_root_file, resolve
 from compose_lite.errors import EngineError
 
-PASSWD = "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:\n#no:x:5:5\nbroken\n7:x:70:70::/seven:\n"
+PASSWD = (
+    "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:\n#no:x:5:5\nbroken\n7:x:70:70::/seven:\nodd:x:5:many\nworse:x:²:5\n"
+    + f"worst:x:{'9' * 5000}:5\n"
+)
 GROUP = "root:x:0:\napp:x:1001:\nextra:x:2000:app,other\n"
 
 
 @pytest.mark.parametrize(
     ("user", "add", "wanted"),
     [
-        ("", [], User(0, 0, (0,), "/root")),
-        ("app", [], User(1000, 1001, (1001, 2000), "/home/app")),
-        ("1000", [], User(1000, 1001, (1001, 2000), "/home/app")),
-        ("app:root", [], User(1000, 0, (0,), "/home/app")),
-        ("app:5", ["extra", "9"], User(1000, 5, (5, 2000, 9), "/home/app")),
-        ("app", ["extra", "2000"], User(1000, 1001, (1001, 2000), "/home/app")),
-        ("", ["0", "root"], User(0, 0, (0,), "/root")),
-        ("4321", [], User(4321, 0, (0,), "/")),
-        ("7", [], User(70, 70, (70,), "/seven")),
+        ("", [], User(0, 0, (0,))),
+        ("app", [], User(1000, 1001, (1001, 2000))),
+        ("1000", [], User(1000, 1001, (1001, 2000))),
+        ("app:root", [], User(1000, 0, (0,))),
+        ("app:5", ["extra", "9"], User(1000, 5, (5, 2000, 9))),
+        ("app", ["extra", "2000"], User(1000, 1001, (1001, 2000))),
+        ("", ["0", "root"], User(0, 0, (0,))),
+        ("4321", [], User(4321, 0, (0,))),
+        ("7", [], User(70, 70, (70,))),
+        ("odd", [], User(5, 0, (0,))),
     ],
 )
 def test_users(user: str, add: list[str], wanted: User) -> None:

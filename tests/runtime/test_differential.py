@@ -59,7 +59,7 @@ say tty tty
 """
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
-    "user": {"user": User(1000, 1001, (1001, 5, 2000), "/home/app"), "config": {"WorkingDir": "/tmp/made/here"}},
+    "user": {"user": User(1000, 1001, (1001, 5, 2000)), "config": {"WorkingDir": "/tmp/made/here"}},
     "capabilities": {"host": {"CapDrop": ["ALL"], "CapAdd": ["NET_ADMIN", "SYS_PTRACE"], "SecurityOpt": ["no-new-privileges"]}},
     "administrator": {"host": {"CapAdd": ["SYS_ADMIN"]}},
     "unconfined": {"host": {"SecurityOpt": ["seccomp=unconfined"], "MaskedPaths": [], "ReadonlyPaths": []}},
@@ -85,6 +85,8 @@ CASES: dict[str, dict[str, Any]] = {
             ]
         }
     },
+    "home": {"user": User(5, 6), "config": {"Env": ["HOME=", "A=1"]}, "passwd": "root:x:0:0::/\nx:x:5:6::/home/x:\ny:x:5:6::/y:\n"},
+    "homeless": {"user": User(7, 0), "passwd": "five:x:5:6::/five:\n"},
     "domain": {"config": {"Domainname": "example.test"}},
     "terminal": {"config": {"Tty": True}},
 }  # fmt: skip
@@ -96,11 +98,15 @@ def launch(r: Rig, case: dict[str, Any], runtime: str) -> Launch:
     config = {"Hostname": "" if shared else "box", "Env": ["LONG=a b", f"OUTSIDE={' '.join(outside())}"], **case.get("config", {})}
     record = container(case.get("host"), Cmd=["sh", "-c", PROBE], **config)
     record.config["Env"].append("PATH=/bin")
+    given = {key: case[key] for key in ("user", "devices") if key in case}
     state = r.folder / "state"
     state.mkdir(exist_ok=True)
     for name in ("hosts", "hostname", "resolv.conf"):
         (state / name).write_text(f"{name}\n")
-    given = {key: case[key] for key in ("user", "devices") if key in case}
+    if "passwd" in case:
+        (state / "passwd").write_text(case["passwd"])
+        point = {"Type": "bind", "Destination": "/etc/passwd", "RW": True}
+        given["mounts"] = [ociconfig.user_mount(point, str(state / "passwd"))]
     document, _ = ociconfig.oci_config(
         record, around(state=str(state), network=False, held=HELD, mqueue=os.path.isdir("/dev/mqueue"), **given)
     )
@@ -114,10 +120,11 @@ def outside() -> list[str]:
 
 
 def as_crun(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    """What crun does otherwise than runc: flags and sources of its own mounts, a link /dev/core always, the owner of /dev/null as stdin."""
+    """What crun does otherwise than runc: flags and sources of its own mounts, a link /dev/core always, the owner of /dev/null as stdin,
+    no HOME for a user without a line in passwd."""
     mounts = [" ".join([one.split()[0], *(part.split(",")[0] for part in one.split()[1:3])]) for one in found["mounts"]]
     dev = [re.sub(r"^(crw-rw-rw- 1) \d+ \d+ ", r"\1 ", one) for one in found["dev"] if "/proc/kcore" not in one]
-    return {**found, "mounts": mounts, "dev": sorted(dev)}
+    return {**found, "mounts": mounts, "dev": sorted(dev), "env": [one for one in found["env"] if one != "HOME=/"]}
 
 
 def sections(log: bytes) -> dict[str, list[str]]:
