@@ -9,7 +9,7 @@ What it is started with
 What is asked of it while it runs
     execs, logs, followed, usage, updating, archive, differences, commits
 Networks and volumes
-    networks, addressing, bridges, endpoints, seats, hostway, volumes, copyup, trash
+    networks, addressing, bridges, endpoints, links, seats, hostway, volumes, copyup, trash
 Images and builds
     images, builds, buildworker, buildchannel
 """

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compose_lite.engine import creation, devices, limits, ociconfig, runtimes, updating
+from compose_lite.engine import creation, devices, limits, links, ociconfig, runtimes, updating
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.live import Live, cleaning
 from compose_lite.engine.record import Container
@@ -89,12 +89,8 @@ class Containers(Runs):
                 except EngineError as error:
                     if key != "NetworkMode":  # that is told at the start
                         raise EngineError(error.says, http_status=400) from error
-        for link in host["Links"] or ():
-            name = link.partition(":")[0].removeprefix("/")
-            try:
-                self.find(name)
-            except EngineError as error:
-                raise EngineError(f"could not get container for {name}: {error.says}", http_status=400) from error
+        if host["NetworkMode"] in ("bridge", "none"):
+            host["Links"] = links.canonical(host["Links"], self.find)
 
     def _free_name(self) -> str:
         from compose_lite.engine.names import random_name
@@ -123,6 +119,10 @@ class Containers(Runs):
         self._names[plain] = container.id
         container.name = plain
         self.store.put_container(container)
+        for other in self.all.values():
+            if (now := links.renamed(other.host_config["Links"], old, plain)) is not None:
+                other.host_config["Links"] = now
+                self.store.put_container(other)
         self.emit(container, "rename", oldName=f"/{old}")
 
     def update(self, container: Container, body: Mapping[str, Any]) -> list[str]:

@@ -267,6 +267,9 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bo
     if cgroup_version == 1 and shares and not 2 <= shares <= 262144:
         says = "the minimum allowed cpu-shares is 2" if shares < 2 else "the maximum allowed cpu-shares is 262144"
         raise EngineError(says, http_status=400)
+    if host["NetworkMode"] == "host" and host["Links"]:
+        says = "conflicting options: host type networking can't be used with links. This would result in undefined behavior"
+        raise EngineError(says, http_status=400)
     if host["UTSMode"] == "host" and body.get("Hostname"):
         raise EngineError("conflicting options: hostname and the UTS mode", http_status=400)
     warnings = check_host_config(host)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite import __version__, rootless
-from compose_lite.engine import limits, runtimes
+from compose_lite.engine import limits, links, runtimes
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import has_label
 from compose_lite.engine.images import summary as image_row
@@ -56,7 +56,7 @@ def state(container: Container) -> Document:
 def inspect(containers: Containers, container: Container, *, size: bool = False) -> Document:
     folder = containers.preparation.path(container.id)
     argv = container.argv
-    host = dict(container.host_config)
+    host = {**container.host_config, "Links": links.shown(container)}
     found: Document = {
         "Id": container.id,
         "Created": rfc3339(container.created),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compose_lite.api.http import frame
-from compose_lite.engine import ociconfig
+from compose_lite.engine import links, ociconfig
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.health import Check
 from compose_lite.engine.lifecycle import Event
@@ -91,11 +91,11 @@ class Execs:
         host = {**container.host_config, "Privileged": container.host_config["Privileged"] or body.get("Privileged")}
         user = self._containers.preparation.user(container, body.get("User") or container.config.get("User") or "")
         bounding = ociconfig.capabilities(host, self._containers.preparation.held)
-        tty = bool(body.get("Tty"))
+        tty, linked = bool(body.get("Tty")), links.environment(container, self._containers.find)
         made: Document = {
             "terminal": tty,
             "args": list(body["Cmd"]),
-            "env": ociconfig.environment(container.config, container.hostname, body.get("Env") or (), tty),
+            "env": ociconfig.environment(container.config, container.hostname, body.get("Env") or (), tty, linked),
             "cwd": body.get("WorkingDir") or container.config.get("WorkingDir") or "/",
             "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups), "umask": 0o022},
             "capabilities": ociconfig.capability_sets(bounding, user.uid),

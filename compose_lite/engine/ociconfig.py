@@ -65,6 +65,7 @@ class Surroundings:
     rootless: bool = False
     remap: Remapping | None = None  # what ids inside are on the machine; None: the same
     proxies: Sequence[str] = ()
+    linked: Sequence[str] = ()  # variables of its links
 
 
 def oci_config(container: Container, around: Surroundings) -> tuple[Document, int]:
@@ -125,7 +126,7 @@ def process(container: Container, around: Surroundings, bounding: Sequence[str])
     made: Document = {
         "terminal": container.tty,
         "args": argv,
-        "env": environment(container.config, container.hostname),
+        "env": environment(container.config, container.hostname, linked=around.linked),
         "cwd": container.config.get("WorkingDir") or "/",
         "user": {"uid": around.user.uid, "gid": around.user.gid, "additionalGids": list(around.user.groups), "umask": 0o022},
         "capabilities": capability_sets(bounding, around.user.uid),
@@ -137,13 +138,15 @@ def process(container: Container, around: Surroundings, bounding: Sequence[str])
     return made
 
 
-def environment(config: Mapping[str, Any], hostname: str, extra: Sequence[str] = (), tty: bool | None = None) -> list[str]:
+def environment(
+    config: Mapping[str, Any], hostname: str, extra: Sequence[str] = (), tty: bool | None = None, linked: Sequence[str] = ()
+) -> list[str]:
     """Docker's order: the defaults, replaced in place by what is given; `A` alone unsets A. An empty HOME is none: the runtime
     sets it, by the /etc/passwd that the program sees."""
     found: dict[str, str | None] = {"PATH": defaults.PATH.partition("=")[2], "HOSTNAME": hostname}
     if config.get("Tty") if tty is None else tty:
         found["TERM"] = "xterm"
-    for entry in [*(config.get("Env") or ()), *extra]:
+    for entry in [*linked, *(config.get("Env") or ()), *extra]:
         name, equals, value = entry.partition("=")
         found[name] = value if equals else None
     return [f"{name}={value}" for name, value in found.items() if value or (value is not None and name != "HOME")]

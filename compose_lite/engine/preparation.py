@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite.disk import Folders
-from compose_lite.engine import cdi, defaults, initlayer, ociconfig, runtimes, users
+from compose_lite.engine import cdi, defaults, initlayer, links, ociconfig, runtimes, users
 from compose_lite.engine.devices import devices_at, devices_of, disk_numbers
 from compose_lite.engine.record import Container
 from compose_lite.engine.seats import Seats
@@ -165,6 +165,7 @@ class Preparation:
                     says = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
                     raise EngineError(f"failed to join IPC namespace: container {other.id}: {says}", http_status=409)
                 shared[kind] = other.pid
+        links.check(container, self.find)
         return ociconfig.Surroundings(
             user,
             str(self.path(self.owner(container).id)),
@@ -180,6 +181,7 @@ class Preparation:
             own_network,
             self.rootless,
             self.remap_of(container),
+            linked=links.environment(container, self.find),
         )
 
     def _user_mount(self, point: Document, container: Container, user: users.User) -> Document:
@@ -242,6 +244,15 @@ class Preparation:
                 with open(self.path(container.id) / name, "w") as file:  # in place: it may be mounted
                     file.write(text)
         return texts
+
+    def follow_links(self, container: Container) -> None:
+        """In the hosts file of one that runs: present addresses of those that it is linked to."""
+        path = self.path(container.id) / "hosts"
+        text = path.read_text(errors="surrogateescape")
+        wanted = links.updated(text, links.hosts(container, self.find))
+        if wanted != text:
+            with open(path, "w", errors="surrogateescape") as file:  # in place, as it is mounted
+                file.write(wanted)
 
     # memory
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite.disk import Folders
-from compose_lite.engine import creation, defaults, halting, health, restart, signals
+from compose_lite.engine import creation, defaults, halting, health, links, restart, signals
 from compose_lite.engine.births import Births
 from compose_lite.engine.events import Bus
 from compose_lite.engine.lifecycle import Event, State
@@ -176,6 +176,7 @@ class Runs(ABC):
         live.ended.clear()
         self.save(container)
         self.emit(container, "start")
+        self._tell_linked(container)
         if check:
             live.health = self.background(self._watch_health(container, check))
         notice, live.early_exit = live.early_exit, None
@@ -300,6 +301,13 @@ class Runs(ABC):
         """A network was joined or left while it runs."""
         self.preparation.write_network_files(container)
         self.save(container)
+
+    def _tell_linked(self, container: Container) -> None:
+        """Who is linked to it learns its present address."""
+        for other in self.all.values():
+            if other.running and any(name == container.name for name, _ in links.of(other)):
+                with cleaning(other, "hosts file"):
+                    self.preparation.follow_links(other)
 
     def _wake(self, live: Live, conditions: Sequence[str], status: int) -> None:
         for condition, future in live.waiters:

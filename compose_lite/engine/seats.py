@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from compose_lite.engine import endpoints
+from compose_lite.engine import endpoints, links
 from compose_lite.engine.bridges import link_group, mtu
 from compose_lite.engine.endpoints import NetworkContainer, cidr, endpoint_order, has_names, mode_of, new_endpoint, shares
 from compose_lite.engine.networks import Networks
@@ -276,7 +276,7 @@ class Seats:
             with contextlib.suppress(OSError):
                 text = Path("/etc/hosts").read_text()
                 return text + "".join(f"{address}\t{name}\n" for name, address in endpoints.extra_hosts(container, gateway))
-        return endpoints.hosts_text(owner, endpoints.extra_hosts(owner, gateway))
+        return endpoints.hosts_text(owner, [*endpoints.extra_hosts(owner, gateway), *links.hosts(owner, self._find)])
 
     def resolv_conf(self, container: NetworkContainer) -> str:
         owner = self._owner_or_self(container)
@@ -320,8 +320,8 @@ class Seats:
     def _view(self, container: NetworkContainer) -> View:
         wanted = self._networks.wanted(container)
         servers = tuple(container.host_config.get("Dns") or ()) or host_resolv_conf().servers
-        links = endpoints.links_of(settings for _, settings in wanted)
-        return View(links=links, servers=servers, internal=all(network["Internal"] for network, _ in wanted))
+        aliases = endpoints.links_of(settings for _, settings in wanted)
+        return View(links=aliases, servers=servers, internal=all(network["Internal"] for network, _ in wanted))
 
     async def _plug(self, container: NetworkContainer, seat: _Seat, network: Document) -> None:
         """The interface and addresses of one bridge network."""

@@ -170,7 +170,7 @@ def host_config(one: Instance) -> Document:
         "Annotations": service.annotations or None,
         "OomScoreAdj": service.oom_score_adj,
         "OomKillDisable": service.oom_kill_disable,
-        "Links": None,
+        "Links": _links(one) or None,
         **resources(service),
     }
     if _UNMASKED in service.security_opt:

@@ -81,7 +81,15 @@ def reconcile(project: Project, snapshot: Snapshot, wishes: Wishes) -> Plan:
         restarts = any(d.restart and o in replaced for o, d in needs(service).items())
         rolling = rolled.setdefault(name, []) if _rolls(service, wishes) and name not in shared and not outside else None
         created[name], instances[name] = _containers(
-            project, service, left, wishes, plan, [*ground, *_flat(created, _shares(service))], outside, restarts, rolling
+            project,
+            service,
+            left,
+            wishes,
+            plan,
+            [*ground, *_flat(created, [*_shares(service), *_linked(service)])],
+            outside,
+            restarts,
+            rolling,
         )
         steps = [plan.steps[n - 1].step for n in created[name]]
         if rolling or any(isinstance(step, CreateContainer) and step.replaces for step in steps):
@@ -112,6 +120,11 @@ def _shares(service: Service) -> list[str]:
     """Services whose containers must exist first: their namespaces or volumes are used."""
     found = [v.removeprefix("service:") for v in (service.network_mode, service.ipc, service.pid) if v.startswith("service:")]
     return found + [v.split(":")[0] for v in service.volumes_from if not v.startswith("container:")]
+
+
+def _linked(service: Service) -> list[str]:
+    """Services whose containers the engine wants to see when it makes this one's: on the default bridge links are its own matter."""
+    return [link.split(":")[0] for link in service.links] if service.network_mode else []
 
 
 def _networks(project: Project, snapshot: Snapshot, chosen: Sequence[str], wishes: Wishes, plan: Plan) -> tuple[list[int], set[str]]:

@@ -146,7 +146,7 @@ def inspected(document: Mapping[str, Any], place: Place) -> Document:
             value = bool(value)
         if path[:2] == ("HostConfig", "BlkioWeightDevice") or path[-1:] == ("BlkioWeight",):
             continue  # Docker forgets weights where the kernel has none by that name
-        if name == "ExtraHosts" and isinstance(value, list):
+        if name in ("ExtraHosts", "Links") and isinstance(value, list):
             value = sorted(value)
         if name == "Env" and isinstance(value, list):  # Compose gives it in the order of a map
             value = sorted(value)
