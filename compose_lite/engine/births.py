@@ -140,12 +140,15 @@ class Births:
 
     # the way back
 
-    async def unmake(self, container: Container) -> None:
-        """What was made of it for a start that does not come to its end."""
+    async def unmake(self, container: Container, *, keep_sandbox: bool = False) -> None:
+        """What was made of it for a start, after its end or before it comes to its end; doing it twice is fine.
+
+        keep_sandbox: it will be back at once. Its addresses first: a monitor may stay for clients that read slowly.
+        """
+        with cleaning(container, "network"):
+            await self.preparation.seats.disconnect(container, keep_sandbox=keep_sandbox)
         with cleaning(container, "processes"):
             await self._runtime().delete(container.id, self._folders.bundle(container.id))
-        with cleaning(container, "network"):
-            await self.preparation.seats.disconnect(container, keep_sandbox=False)
         with cleaning(container, "shared memory"):
             self.preparation.release(container)
 

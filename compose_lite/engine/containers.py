@@ -10,7 +10,7 @@ from typing import Any
 
 from compose_lite.engine import creation, devices, limits, links, ociconfig, runtimes, updating
 from compose_lite.engine.lifecycle import Event, State
-from compose_lite.engine.live import Live, cleaning
+from compose_lite.engine.live import Live
 from compose_lite.engine.record import Container
 from compose_lite.engine.runs import Runs
 from compose_lite.errors import EngineError
@@ -162,10 +162,7 @@ class Containers(Runs):
         container.move(Event.REMOVE)
         await self.births.ahead.forget(container)
         try:
-            with cleaning(container, "network"):
-                await self.seats.disconnect(container, keep_sandbox=False)
-            with cleaning(container, "processes"):
-                await self.runtime.delete(container.id, self.folders.bundle(container.id))
+            await self.births.unmake(container)
             del self.all[container.id]
             self._names.pop(container.name, None)
             self.store.delete_container(container.id)

@@ -255,12 +255,7 @@ class Runs(ABC):
     async def _settle(self, container: Container, live: Live, again: bool, ran_for: float) -> None:
         """Its leftovers go, then those who wait for its end are told."""
         status = container.exit_code
-        with cleaning(container, "network"):
-            await self.seats.disconnect(container, keep_sandbox=again or live.restarting_by_hand)
-        with cleaning(container, "processes"):
-            await self.runtime.delete(container.id, self.folders.bundle(container.id))
-        with cleaning(container, "shared memory"):
-            self.preparation.release(container)
+        await self.births.unmake(container, keep_sandbox=again or live.restarting_by_hand)
         if container.oom_killed:
             self.emit(container, "oom")
         self.emit(container, "die", exitCode=str(status), execDuration=str(int(ran_for)))
