@@ -124,8 +124,9 @@ def _can_be_told(born: Born, table: bytes) -> bool:
 
 
 def can_be_prepared(container: Container, *, remapped: bool) -> bool:
-    """Nobody else's namespaces are joined and nobody else's address is told, and all mounts can be made by its own root: those with mapped ids are made outside before it is
-    born. remapped: whether its ids are."""
+    """Nobody else's namespaces are joined and nobody else's address is told, and all mounts can be made by its own root: those with
+    mapped ids are made outside before it is born. remapped: whether its ids are.
+    """
     host = container.host_config
     shared = any(str(host[key] or "").startswith("container:") for key in ("NetworkMode", "IpcMode", "PidMode"))
     mapped = any(point.get("x-idmap") for point in container.mounts) or (remapped and bool(container.mounts or container.files))
