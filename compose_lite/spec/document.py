@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, Final
 
 import yaml
+from yaml.composer import Composer, ComposerError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from compose_lite.errors import Place, SpecError
@@ -28,6 +29,7 @@ else:  # a PyYAML built without libyaml: the same, ten times slower
 _PLAIN: Final = "plain"
 _STR: Final = "tag:yaml.org,2002:str"
 _YAML: Final = "tag:yaml.org,2002:"
+_MERGE: Final = "tag:yaml.org,2002:merge"
 
 Path = tuple[str | int, ...]
 
@@ -124,6 +126,20 @@ class _Parser(_Composer):
         pass
 
 
+class _Again(Composer, _Parser):
+    """For files that define an anchor twice, which libyaml's composer refuses: an alias means the definition before it. Slower, since in Python."""
+
+    def __init__(self, stream: Any) -> None:
+        _Parser.__init__(self, stream)
+        Composer.__init__(self)
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        event: Any = self.peek_event()
+        if not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
+        return super().compose_node(parent, index)
+
+
 class _Named:
     """Bytes with a file name, so that marks carry it."""
 
@@ -149,10 +165,7 @@ def parse(file: str, content: bytes) -> list[Document]:
     tags = b"!reset" in content or b"!override" in content
     try:
         _bound_depth(file, content)
-        parser = _Parser(_Named(file, content))
-        while parser.check_node():
-            node = parser.get_node()
-            assert node is not None
+        for node in _composed(file, content):
             replaced: dict[Path, Tag] = {}
             if tags:
                 node = _take_out(node, (), replaced, {}, node.start_mark)
@@ -168,6 +181,24 @@ def parse(file: str, content: bytes) -> list[Document]:
     except RecursionError:
         raise SpecError("yaml-syntax", "yaml: nested too deeply", place=Place(file)) from None
     return documents
+
+
+def _composed(file: str, content: bytes) -> Iterator[Node]:
+    """The documents' nodes."""
+    given = 0
+    try:
+        for node in _nodes(_Parser(_Named(file, content))):
+            yield node
+            given += 1
+    except ComposerError as error:
+        if "duplicate anchor" not in str(error.context):
+            raise
+        yield from islice(_nodes(_Again(_Named(file, content))), given, None)
+
+
+def _nodes(parser: Any) -> Iterator[Node]:
+    while parser.check_node():
+        yield parser.get_node()
 
 
 DEPTH = 200
@@ -210,7 +241,7 @@ def _syntax_error(file: str, content: bytes, error: yaml.YAMLError) -> SpecError
     place = Place(file, mark.line + 1, mark.column + 1) if mark is not None else Place(file)
     problem = (getattr(error, "problem", None) or str(error)).partition("\n")[0]
     remedy = "Indent with spaces, not tabs." if "cannot start any token" in problem else None
-    if problem == "found undefined alias" and mark is not None:
+    if problem.startswith("found undefined alias") and mark is not None:
         lines = content.decode("utf-8", "replace").splitlines()
         name = re.match(r"\*([^\s,\[\]{}]*)", lines[mark.line][mark.column :] if mark.line < len(lines) else "")
         problem = f"unknown anchor '{name[1] if name else ''}' referenced"
@@ -330,16 +361,16 @@ class _Builder:
         value = self.value
         for key_node, value_node in node.value:
             key = key_node.value
-            if key_node.tag == _PLAIN and key_node.__class__ is ScalarNode:
-                if key == "<<":
-                    if merges:
-                        raise _duplicate(key_node, merges[0][0].start_mark)
-                    merges.append((key_node, value_node))
-                    continue
-                if _plain(key).__class__ is not str:
-                    raise _Refused(key_node, f"non-string key {{at}}: {key}", "Put it in quotes.")
-            elif key_node.tag != _STR or key_node.__class__ is not ScalarNode:
+            tag = key_node.tag
+            if key_node.__class__ is not ScalarNode:
                 raise _Refused(key_node, "non-string key {at}: a key has to be a string")
+            if key == "<<" and tag in (_PLAIN, _MERGE):  # yq writes the tag
+                if merges:
+                    raise _duplicate(key_node, merges[0][0].start_mark)
+                merges.append((key_node, value_node))
+                continue
+            if tag not in (_STR, _MERGE) and _scalar(key_node).__class__ is not str:
+                raise _Refused(key_node, f"non-string key {{at}}: {key}", "Put it in quotes.")
             if key in marks:
                 raise _duplicate(key_node, marks[key][0])
             marks[key] = (key_node.start_mark, value_node.start_mark)

@@ -41,6 +41,23 @@ def test_merge_keys_lose_against_what_is_written() -> None:
     assert found["z"] == {"a": 9, "b": 1, "c": 2}
 
 
+@pytest.mark.parametrize("key", ["!!merge <<", '!!merge "<<"'])
+def test_a_merge_key_may_say_so_as_yq_writes_it(key: str) -> None:
+    assert value(f"x: &x {{a: 1}}\nz: {{{key}: *x, b: 2}}\n")["z"] == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("key", ["!!str 1", "!own a", '! "a"'])
+def test_keys_with_tags_are_strings(key: str) -> None:
+    assert value(f"{{{key}: 2}}") == {key.split()[1].strip('"'): 2}
+
+
+def test_an_alias_means_the_last_anchor_before_it() -> None:
+    found = value("a: &x {k: &y 1}\nb: *x\nc: &x [&y 2]\nd: [*x, *y]\n")
+    assert found == {"a": {"k": 1}, "b": {"k": 1}, "c": [2], "d": [[2], 2]}
+    assert [d.value for d in parse("f", b"a: &x 1\n---\nb: &x 2\nc: &x 3\nd: *x")] == [{"a": 1}, {"b": 2, "c": 3, "d": 3}]
+    assert str(place_of(value("a: &x 1\nb: &x {c: 2}\n"), ("b", "c"))) == "f.yaml:2:11"
+
+
 def test_each_alias_is_a_value_of_its_own() -> None:
     found = value("a: &a {k: [1]}\nb: *a\n")
     found["b"]["k"].append(2)
@@ -74,6 +91,8 @@ def test_several_documents() -> None:
         ("a: 1\nb: 2\na: 3\n", 'f.yaml:3:1: yaml: line 3: mapping key "a" already defined at line 1'),
         ("a: {b: {1: x}}", "f.yaml:1:9: yaml: non-string key in a.b: 1"),
         ("a: *nope", "unknown anchor 'nope' referenced"),
+        ("a: &x 1\nb: &x 2\nc: *nope", "unknown anchor 'nope' referenced"),
+        ("a: {!!int 1: x}", "f.yaml:1:5: yaml: non-string key in a: 1"),
         ("a: &a [*a]", "contains itself"),
         ("a: {<<: 3}", "map merge requires map or sequence of maps"),
         ("a:\n\tb: 1", "f.yaml:2:1: yaml: found character that cannot start any token"),

@@ -405,8 +405,8 @@ class Provider(Model):
 class Extends(Model):
     own_keys: ClassVar[bool] = False
     needed: ClassVar[tuple[str, ...]] = ("service",)
-    service: str = of("", "Service that is taken over.")
     file: str = of("", "File in which it is.")
+    service: str = of("", "Service that is taken over.")
 
 
 class Service(Model):
