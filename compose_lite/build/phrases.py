@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from compose_lite import reference
 from compose_lite.build.operations import Source
-from compose_lite.errors import BuildError, ImageError, nearest
+from compose_lite.errors import BuildError, ImageError
 
 
 def is_remote(text: str) -> bool:
@@ -75,5 +75,17 @@ def shown_base(source: Source) -> str:
 
 
 def hint(name: str, known: Iterable[str], mark: str = "") -> str:
-    found = nearest(name, list(known))
-    return f" (did you mean {mark}{found.split(chr(39))[1]}?)" if found else ""
+    """As BuildKit does it: the first of those that are nearest, at most two letters away."""
+    distances = {other: _distance(name, other) for other in known if abs(len(other) - len(name)) < 3}
+    found = min(distances, key=lambda other: distances[other], default="")
+    return f" (did you mean {mark}{found}?)" if found and distances[found] < 3 else ""
+
+
+def _distance(one: str, other: str) -> int:
+    """Levenshtein's: letters to put in, take out or change."""
+    row = list(range(len(other) + 1))
+    for at, letter in enumerate(one, 1):
+        before, row[0] = row[0], at
+        for to, wanted in enumerate(other, 1):
+            before, row[to] = row[to], min(before + (letter != wanted), row[to] + 1, row[to - 1] + 1)
+    return row[-1]

@@ -28,7 +28,6 @@ from compose_lite.units import format_duration
 
 Document = dict[str, Any]
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-_PREDEFINED = frozenset(name for proxy in PROXIES for name in (proxy, proxy.lower()))
 _SHELL = ("/bin/sh", "-c")
 
 
@@ -232,13 +231,12 @@ class _Work:
             found = words.expand(text, self.env if env is None else env, self.planner._rules)
         except BuildError as error:
             raise BuildError(error.code, f"failed to process {quoted(text)}: {error.says}") from error
-        self._note_unset(found.unset, line)
+        self._note_unset(found.unset, self.env if env is None else env, line)
         return found.text
 
-    def _note_unset(self, unset: Iterable[str], line: Line) -> None:
-        for name in sorted(unset):
-            if name not in _PREDEFINED and name not in self.planner.wishes.args:
-                self.file.warn("UndefinedVar", f"Usage of undefined variable '${name}'{hint(name, self.env, '$')}", line.span)
+    def _note_unset(self, unset: Iterable[str], env: Mapping[str, str], line: Line) -> None:
+        for name in sorted(set(unset) - {name for name, _ in self.args}):
+            self.file.warn("UndefinedVar", f"Usage of undefined variable '${name}'{hint(name, env, '$')}", line.span)
 
     def _title(self, line: Line, triggered: bool) -> str:
         """The instruction as it stands there, set variables replaced."""
@@ -284,6 +282,8 @@ class _Work:
             self._expose(one)
         elif isinstance(one, ins.Volume):
             paths = [self.word(path, line=one.line) for path in one.paths]
+            if "" in paths:
+                raise BuildError("dockerfile", "VOLUME specified can not be an empty string")
             self.config["Volumes"] = {**(self.config.get("Volumes") or {}), **{path: {} for path in paths}}
             self._note(f"VOLUME [{' '.join(paths)}]")
         elif isinstance(one, ins.Healthcheck):
@@ -344,8 +344,10 @@ class _Work:
             source = self.planner.other(mount.from_, self.stage, line) if mount.from_ else CONTEXT
             if source.kind == "stage":
                 self.found.needs.add(source.index)
-        if target:
+        if target or mount.kind in ("bind", "cache", "tmpfs"):
             target = join(str(self.config.get("WorkingDir") or "/"), target).rstrip("/") or "/"
+            if posixpath.normpath(target) == "/" and mount.kind in ("bind", "cache", "tmpfs"):
+                raise BuildError("dockerfile", 'invalid mount target "/"')
         id_ = self.word(mount.id, line=line)
         path = self.word(mount.source, line=line)
         if mount.kind == "secret":
@@ -388,7 +390,7 @@ class _Work:
         if not document.expand:
             return document.text
         found = words.expand(document.text, self.env, words.Rules(self.file.escape, plain_quotes=True))
-        self._note_unset(found.unset, line)
+        self._note_unset(found.unset, self.env, line)
         return found.text
 
     def _env(self, one: ins.Env) -> None:
@@ -405,7 +407,6 @@ class _Work:
     def _arg(self, one: ins.Arg) -> None:
         shown = []
         for name, default in one.items:
-            name = self.word(name, line=one.line)
             value = self.word(default, line=one.line) if default is not None else None
             if name in self.planner.wishes.args:
                 value = self.planner.wishes.args[name]
@@ -473,9 +474,7 @@ class _Work:
         ports = dict(self.config.get("ExposedPorts") or {})
         shown = []
         for text in sorted(one.ports):
-            found = words.expand(text, self.env, self.planner._rules)
-            self._note_unset(found.unset, one.line)
-            for word in found.words:
+            for word in words.expand(text, self.env, self.planner._rules).words:
                 made = parse_ports(word)
                 shown += made
                 ports |= {port: {} for port in made}

@@ -127,7 +127,7 @@ class _Parser(_Composer):
 
 
 class _Again(Composer, _Parser):
-    """For files that define an anchor twice, which libyaml's composer refuses: an alias means the definition before it. Slower, since in Python."""
+    """For files that define an anchor twice, which libyaml's composer refuses: an alias means the last one before it. Python, so slow."""
 
     def __init__(self, stream: Any) -> None:
         _Parser.__init__(self, stream)

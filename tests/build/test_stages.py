@@ -110,6 +110,9 @@ def test_only_needed_stages_and_their_order():
         ("FROM a\nSTOPSIGNAL SIGNOPE\n", "invalid signal: SIGNOPE"),
         ("FROM a\nRUN --network=host x\n", "network.host is not allowed"),
         ("ARG X\nFROM $X\n", "should not be blank"),
+        ("FROM a\nVOLUME /x $NOTHING\n", "VOLUME specified can not be an empty string"),
+        ("FROM a\nRUN --mount=type=bind,target=/ x\n", 'invalid mount target "/"'),
+        ("FROM a\nRUN --mount=type=cache,target=$NOTHING x\n", 'invalid mount target "/"'),
     ],
 )
 def test_refused_with_the_line(text: str, says: str):
@@ -124,6 +127,27 @@ def test_missing_target():
 def test_checks_that_need_values():
     planner, _ = planned("ARG B\nFROM ${B:-a}${NOPE}\nWORKDIR rel\nCOPY x /$UNDEFINED\n")
     assert {"UndefinedArgInFrom", "WorkdirRelativePath", "UndefinedVar"} <= {w.rule for w in planner.file.warnings}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ARG A\nENV B=$A\n", []),
+        ("ARG A\nFROM a AS x\nARG B\nFROM x\nENV C=$B D=$A\n", ["$A'"]),
+        ("ARG $A=1\n", []),
+        ("EXPOSE $A\n", []),
+        ("ENV B=$HTTP_PROXY\n", ["$HTTP_PROXY'"]),
+        ("ENV B=$GIVEN\n", ["$GIVEN'"]),
+        ("ARG B=$B\n", ["$B'"]),
+        ("ENV B= C=$B\n", ["$B'"]),
+        ("ENV a=1\nENV B=$b C=$abc D=$abcd\n", ["$abc' (did you mean $a?)", "$abcd'", "$b' (did you mean $a?)"]),
+        ("ENV A=$PTH\n", ["$PTH' (did you mean $PATH?)"]),
+        ("ENV abc=1 abd=2\nENV B=$abe\n", ["$abe' (did you mean $abc?)"]),
+    ],
+)
+def test_variables_that_are_not_there(text: str, says: list[str]):
+    planner, _ = planned("FROM a\n" + text, args={"GIVEN": "1"})
+    assert sorted(w.says for w in planner.file.warnings) == [f"Usage of undefined variable '{rest}" for rest in says]
 
 
 def test_ports():
