@@ -274,7 +274,7 @@ def endpoints(one: Instance) -> Document:
     for key in service.networks_by_priority():
         wish = service.networks[key]
         aliases = [one.name, *([service.name] if not one.oneoff else []), *(wish.aliases if wish else ())]
-        entry: Document = {"Aliases": list(dict.fromkeys(aliases)), "Links": _links(one) or None}
+        entry: Document = {"Aliases": aliases, "Links": _links(one) or None}
         if wish is not None:
             addresses = {"IPv4Address": wish.ipv4_address, "IPv6Address": wish.ipv6_address, "LinkLocalIPs": wish.link_local_ips}
             if any(addresses.values()):

@@ -78,6 +78,11 @@ def test_the_hardware_address_is_that_of_a_network(tmp_path: Path, said: str, as
     assert body(tmp_path, said).get("MacAddress") == asked
 
 
+def test_aliases_are_those_of_docker_compose_twice_or_not(tmp_path: Path) -> None:
+    (endpoint,) = body(tmp_path, "networks: {default: {aliases: [a, b]}}")["NetworkingConfig"]["EndpointsConfig"].values()
+    assert endpoint["Aliases"] == ["p-a-1", "a", "a", "b"]
+
+
 def test_a_variable_that_is_not_set_gives_no_file(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r'"GONE" required by config "p_c" is not set'):
         body(tmp_path, "configs: [c]", "name: p\nconfigs: {c: {environment: GONE}}\n")
