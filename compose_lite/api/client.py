@@ -23,6 +23,7 @@ from compose_lite.api.http import (
     MULTIPLEXED,
     READ_SIZE,
     STDOUT,
+    SYSTEM_ERROR,
     Body,
     CutShort,
     FrameSplitter,
@@ -282,14 +283,16 @@ class Hijacked:
             return b""
 
     async def frames(self) -> AsyncIterator[tuple[int, bytes]]:
-        """(stream 1|2, bytes); raw output is all stream 1."""
+        """(stream 1|2, bytes); raw output is all stream 1. Raises ApiError with what the engine says of a stream that it breaks off."""
         splitter = FrameSplitter()
         while data := await self.receive():
             if not self.framed:
                 yield STDOUT, data
                 continue
-            for one in splitter.feed(data):
-                yield one
+            for number, content in splitter.feed(data):
+                if number == SYSTEM_ERROR:
+                    raise ApiError(content.decode(errors="replace").strip())
+                yield number, content
 
     async def aclose(self) -> None:
         self._connection.close()

@@ -18,6 +18,7 @@ HEAD_LIMIT = 256 * 1024
 READ_SIZE = 256 * 1024
 _FRAME = struct.Struct(">B3xI")
 STDIN, STDOUT, STDERR = 0, 1, 2
+SYSTEM_ERROR = 3  # why the engine ends the stream; Docker's StdCopy says it as an error too
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 RAW = "application/vnd.docker.raw-stream"
 

@@ -28,7 +28,7 @@ from compose_lite.engine.seats import Seats
 from compose_lite.engine.store import Store
 from compose_lite.engine.trash import Trash
 from compose_lite.engine.volumes import Volumes
-from compose_lite.errors import EngineError, Error
+from compose_lite.errors import ContainerError, EngineError, Error
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import pidfd
 from compose_lite.runtime.answers import ExitNotice, StartFailed
@@ -40,6 +40,7 @@ Document = dict[str, Any]
 MOST_SIGNALS = 6  # of those sent in one run are kept
 STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
 log = logging.getLogger("compose_lite.engine")
+_SECOND_MONITOR_SECONDS = 2  # by when the zygote has made another one
 _FREEZE_TRIES = 1000  # of 2 ms
 _START_FAILED = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
 _IN_INIT = "unable to start container process: error during container init: "  # runc's words for what execve(2) refuses
@@ -497,6 +498,21 @@ class Runs(ABC):
         future: asyncio.Future[Attachment] = asyncio.get_running_loop().create_future()
         self.live(container.id).attachers.append((stdin, future))
         return await future
+
+    async def attach_again(self, container: Container, process: tuple[int, int], *, stdin: bool) -> Attachment | None:
+        """After the end of a stream. None: the process (pid, start time) has ended; else only its monitor was killed, and there is another
+        soon. Raises ContainerError if there is none."""
+        until = time.monotonic() + _SECOND_MONITOR_SECONDS
+        while (container.pid, container.start_time) == process:
+            if pidfd.start_time(process[0]) != process[1] or pidfd.is_zombie(process[0]):
+                return None
+            try:
+                return await self.runtime.attach(container.id, stdin=stdin)
+            except ContainerError:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(0.05)
+        return None
 
 
 def start_status(error: StartFailed) -> int:

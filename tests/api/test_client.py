@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from compose_lite.api.client import EngineClient, encode_query, negotiate
+from compose_lite.api.http import MULTIPLEXED, frame
 from compose_lite.api.protocol import split_reference
 from compose_lite.errors import ApiError
 
@@ -121,6 +122,28 @@ def test_a_failing_upload_raises_its_own_error(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="my file vanished"):
             async with client.stream("POST", "/build", content=broken()):
                 pass
+
+    anyio.run(engine_with, tmp_path / "s", script, use)
+
+
+def test_a_stream_that_the_engine_breaks_off_says_why(tmp_path: Path) -> None:
+    """Stream 3 of a multiplexed answer, as Docker's StdCopy takes it; it was printed as output, and the status was 0."""
+
+    async def script(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        if b"_ping" in head:
+            writer.write(OK)
+            return True
+        writer.write(f"HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\nContent-Type: {MULTIPLEXED}\r\n\r\n".encode())
+        writer.write(frame(1, b"some") + frame(3, b"no monitor any more\r\n"))
+        return False
+
+    async def use(client: EngineClient) -> None:
+        got = []
+        async with await client.hijack("/containers/x/attach") as stream:
+            with pytest.raises(ApiError, match="^Error response from daemon: no monitor any more$"):
+                async for piece in stream.frames():
+                    got.append(piece)
+        assert got == [(1, b"some")]
 
     anyio.run(engine_with, tmp_path / "s", script, use)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,39 @@ def test_monitor_killed(engine: Engine) -> None:
     eventually(lambda: engine.rows()["ends"]["State"] == "exited")
     assert engine.rows()["ends"]["ExitCode"] == 7
     assert "last words" in engine.run("logs", "ends")
+
+
+def test_monitor_of_an_attached_container_killed(engine: Engine) -> None:
+    """Who is attached is attached to the second monitor too, and sees the end; it ended silently."""
+    engine.run("up", "-d", "ends")
+    attached = engine.start("container", "attach", "--no-stdin", engine.inspect("ends")["Name"].lstrip("/"))
+    log = engine.base / "data/engine.log"
+    time.sleep(1)
+    engine.kill(engine.monitor("ends"))
+    time.sleep(1)
+    let_end(engine)
+    assert attached.communicate(timeout=20) == ("last words\n", ""), log.read_text()
+    assert attached.returncode == 7
+
+
+def test_no_monitor_for_an_attached_client(engine: Engine) -> None:
+    """No zygote makes a second one: who is attached, and who comes then, is told."""
+    engine.run("up", "-d", "ends")
+    name = engine.inspect("ends")["Name"].lstrip("/")
+    monitor, zygotes = engine.monitor("ends"), engine.zygotes()
+    attached = engine.start("container", "attach", "--no-stdin", name)
+    time.sleep(1)
+    for pid in zygotes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        os.kill(monitor, signal.SIGKILL)
+        out, said = attached.communicate(timeout=20)
+        assert (out, attached.returncode) == ("", 1)
+        assert "has no monitor any more" in said
+        assert "has no monitor any more" in engine.run("container", "attach", "--no-stdin", name, code=1, err=True)
+    finally:
+        for pid in zygotes:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_all_that_watch_killed(engine: Engine) -> None:

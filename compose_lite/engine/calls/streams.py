@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from compose_lite.api.detach import Watch, parse
-from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, frame
+from compose_lite.api.http import MULTIPLEXED, RAW, STDERR, STDOUT, SYSTEM_ERROR, frame
 from compose_lite.engine import events, execs, usage
 from compose_lite.engine import logs as log_files
 from compose_lite.engine.calls.rooms import Rooms
 from compose_lite.engine.execs import Pipes, pump_out, write_all
 from compose_lite.engine.record import Container
 from compose_lite.engine.server import Duplex, Gone, Reply, Request
-from compose_lite.errors import EngineError
+from compose_lite.errors import EngineError, Error
 from compose_lite.linux.syscall import waiting_bytes
 from compose_lite.runtime.attachment import Attachment
 
@@ -59,6 +59,8 @@ async def attach(rooms: Rooms, request: Request) -> None:
     content_type = RAW if container.tty or request.version < (1, 42) else MULTIPLEXED
     wants = {"stdout": request.flag("stdout"), "stderr": request.flag("stderr")}
     ready = asyncio.ensure_future(rooms.containers.attach(container, stdin=stdin and container.config["OpenStdin"]))
+    if container.running:
+        await ready  # what fails here is still an answer
     duplex = await request.hijack(content_type)
     rooms.containers.emit(container, "attach")
     gone = asyncio.ensure_future(_until_gone(duplex))
@@ -73,12 +75,19 @@ async def attach(rooms: Rooms, request: Request) -> None:
         await asyncio.wait({ready, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done() or ready.cancelled():
             return
-        attachment = ready.result()
         try:
-            ended = rooms.containers.live(container.id).ended
-            await _join(container, duplex, attachment, watch if stdin else None, output, wants, ended)
-        finally:
-            attachment.close()
+            attachment: Attachment | None = ready.result()
+            ended, process = rooms.containers.live(container.id).ended, (container.pid, container.start_time)
+            while attachment is not None:
+                try:
+                    joined = await _join(container, duplex, attachment, watch if stdin else None, output, wants, ended)
+                finally:
+                    attachment.close()
+                attachment = await rooms.containers.attach_again(container, process, stdin=stdin) if joined else None
+        except Error as error:
+            said = f"{error.says}\r\n".encode()
+            await duplex.send(said if container.tty else frame(SYSTEM_ERROR, said))
+            raise
     finally:
         ready.cancel()
         gone.cancel()
@@ -100,9 +109,12 @@ async def _join(
     output: bool,
     wants: dict[str, bool],
     ended: asyncio.Event,
-) -> None:
-    """stdin: passed on when given, until it finds the detach keys; the call ends then. A container waits for a client that reads slowly;
-    once it has ended the rest is kept here for that client, as its monitor does not stay for long."""
+) -> bool:
+    """True when its monitor has ended the stream; False when the client has left.
+
+    stdin: passed on when given, until it finds the detach keys; the call ends then. A container waits for a client that reads slowly;
+    once it has ended the rest is kept here for that client, as its monitor does not stay for long.
+    """
     hurry = asyncio.ensure_future(ended.wait())
 
     async def feed() -> None:
@@ -133,6 +145,7 @@ async def _join(
             one.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await both[1]
+    return not both[0].done() or both[0].cancelled()
 
 
 async def stats(rooms: Rooms, request: Request) -> None:
@@ -183,7 +196,7 @@ async def exec_start(rooms: Rooms, request: Request) -> Any:
     duplex = await request.hijack(RAW if tty or request.version < (1, 42) else MULTIPLEXED)
     try:
         pipes = await rooms.execs.start(one, stdin=stdin, output=True, console=console)
-    except EngineError as error:
+    except Error as error:
         said = f"{error.says}\r\n".encode()
         await duplex.send(said if tty else frame(STDOUT, said))
         return None
