@@ -61,6 +61,7 @@ class Births:
     async def _bear_once(self, container: Container, live: Live) -> None:
         mark = phases(live.took)
         prepared = await self.ahead.take(container)
+        self.preparation.volumes.tell_mounted(container)
         if prepared is not None and prepared.mounts:
             mark("mounts and volumes")
         sandbox = await self._network(container)
@@ -147,6 +148,7 @@ class Births:
         """
         with cleaning(container, "network"):
             await self.preparation.seats.disconnect(container, keep_sandbox=keep_sandbox)
+        self.preparation.volumes.tell_unmounted(container)
         with cleaning(container, "processes"):
             await self._runtime().delete(container.id, self._folders.bundle(container.id))
         with cleaning(container, "shared memory"):

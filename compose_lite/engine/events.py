@@ -62,6 +62,10 @@ class Bus:
                 queue.put_nowait(event)
         return event
 
+    def pruned(self, kind: str, freed: int = 0) -> None:
+        """freed: bytes."""
+        self.publish(kind, "prune", "", {"reclaimed": str(freed)})
+
     async def listen(self, filters: Mapping[str, list[str]], since: int | None = None, until: int | None = None) -> AsyncIterator[Document]:
         """Past events from `since`, or all that are remembered when only `until` is given; then new ones, to `until` (nanoseconds)."""
         queue: asyncio.Queue[Document | None] = asyncio.Queue()
@@ -95,10 +99,9 @@ async def _next(queue: asyncio.Queue[Document | None], seconds: float | None) ->
 
 def document(kind: str, action: str, id: str, attributes: Mapping[str, str], now: int) -> Document:
     event: Document = {}
-    if kind == "container":
-        event = {"status": action, "id": id, "from": attributes.get("image", "")}
-    elif kind == "image":
-        event = {"status": action, "id": id}
+    if kind in ("container", "image"):
+        event = {"status": action, "id": id} | ({"from": attributes.get("image", "")} if kind == "container" else {})
+        event = {key: value for key, value in event.items() if value}
     actor = {"ID": id, "Attributes": dict(sorted(attributes.items()))}
     return {**event, "Type": kind, "Action": action, "Actor": actor, "scope": "local", "time": now // 10**9, "timeNano": now}
 

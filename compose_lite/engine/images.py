@@ -131,7 +131,9 @@ class Images:
             return unwanted or not matches_labels(labels, filters.get("label", ()))
 
         gone, freed = await self._in_thread(lambda: self.store.prune(everything=everything, in_use=in_use, keep=keep))
-        return {"ImagesDeleted": self._removed("", gone) or None, "SpaceReclaimed": freed}
+        deleted = self._removed("", gone)
+        self._tell("prune", "", {"reclaimed": str(freed)})
+        return {"ImagesDeleted": deleted or None, "SpaceReclaimed": freed}
 
     def _removed(self, image: str, gone: Sequence[Removal]) -> Sequence[Document]:
         asyncio.get_running_loop().run_in_executor(None, self.store.empty_trash)  # the room is free soon; nobody waits for it
@@ -139,7 +141,7 @@ class Images:
         for item in gone:
             if isinstance(item, Untagged):
                 rows.append({"Untagged": item.name})
-                self._tell("untag", image, {"name": item.name})
+                self._tell("untag", image, {"name": image or item.name})
             else:
                 rows.append({"Deleted": item.id})
                 if item.id == image:
@@ -223,6 +225,7 @@ class Images:
 
         image: Image = await self._in_thread(make)
         familiar = reference.parse_tagged(name).familiar if name else ""
+        self._tell("create", image.id, {"name": image.id})
         if familiar:
             self._tell("tag", image.id, {"name": familiar})
         return image, familiar

@@ -130,7 +130,8 @@ class Networks:
         doomed = [d for d in self._by_id.values() if d["Name"] not in PREDEFINED and not self.users(d) and self._matches(d, filters or {})]
         for document in doomed:
             await self.remove(document["Id"])
-        return {"NetworksDeleted": [d["Name"] for d in doomed]}
+        self._emit("network", "prune", {"ID": "", "Attributes": {"reclaimed": "0"}})
+        return {"NetworksDeleted": [d["Name"] for d in doomed] or None}
 
     def tell(self, action: str, network: Document, **more: str) -> None:
         attributes = {**more, "name": network["Name"], "type": network["Driver"]}

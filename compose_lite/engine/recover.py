@@ -83,6 +83,7 @@ async def _go_on_with(containers: Containers, container: Container, found: Adopt
     containers.save(container)
     with cleaning(container, "network of a container of an earlier engine"):
         await containers.seats.adopt(container, found.pid, tuple(found.keep.values()))
+    containers.volumes.mounted.add(container.id)
     containers.resume_health(container)
 
 

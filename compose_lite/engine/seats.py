@@ -58,6 +58,7 @@ class Seats:
     ) -> None:
         self._networks, self._bridges, self._containers, self._hosts_changed = networks, networks.bridges, containers, hosts_changed
         self._seats: dict[str, _Seat] = {}
+        self._told: dict[str, list[str]] = {}  # container id -> networks that it is told to be connected to
         self._server = NameServer()
         self._ipv6 = machine_has_ipv6()
         self._runtime, self._remap = runtime, remap
@@ -87,6 +88,8 @@ class Seats:
             return None
         if shares(container):
             owner = self._owner(mode)
+            if mode_of(owner) == "host" and owner.running:
+                return None
             seat = self._seats.get(owner.id)
             if seat is None or not seat.holders:
                 says = f"cannot join network of a non running container: {owner.id}"
@@ -149,15 +152,20 @@ class Seats:
 
     async def connect(self, container: NetworkContainer) -> None:
         """Between create and start: interfaces, routes, names, published ports. Raises EngineError in Docker's words."""
-        seat = self._seats.get(container.id)
-        if seat is None or shares(container):
+        if shares(container):
             return
+        seat = self._seats.get(container.id)
         for network, _ in self._networks.wanted(container):
-            if network["Driver"] == "bridge":
+            if seat is not None and network["Driver"] == "bridge":
                 if network["Id"] not in seat.connected:
                     await self._plug(container, seat, network)
-                    self._networks.tell("connect", network, container=container.id)
                 self._name(container, seat, network)
+            told = self._told.setdefault(container.id, [])
+            if network["Id"] not in told:
+                told.append(network["Id"])
+                self._networks.tell("connect", network, container=container.id)
+        if seat is None:
+            return
         await self._set_routes(container, seat)
         if seat.sandbox.udp and seat.sandbox.tcp:
             self._server.serve(seat.sandbox.udp, seat.sandbox.tcp, seat.view)
@@ -166,6 +174,9 @@ class Seats:
     async def disconnect(self, container: NetworkContainer, *, keep_sandbox: bool) -> None:
         """It has ended, or never started. keep_sandbox: it will be back at once (restart)."""
         self._networks.guests.pop(container.id, None)
+        for id in self._told.pop(container.id, ()):
+            with contextlib.suppress(EngineError):
+                self._networks.tell("disconnect", self._networks.find(id), container=container.id)
         owner = self._owner_or_self(container)
         seat = self._seats.get(owner.id)
         if seat is None:
@@ -183,17 +194,16 @@ class Seats:
         if seat.sandbox.udp and seat.sandbox.tcp:
             self._server.leave(seat.sandbox.udp, seat.sandbox.tcp)
         seat.sandbox.close()  # its veths go with the namespace's last user
-        for id in seat.connected:
-            with contextlib.suppress(EngineError):
-                self._networks.tell("disconnect", self._networks.find(id), container=owner.id)
         for endpoint in owner.endpoints.values():
             endpoints.clear_addresses(endpoint)
 
     async def adopt(self, container: NetworkContainer, pid: int, keep_fds: Sequence[int] = ()) -> None:
         """A container that runs on from an earlier engine: its namespace again, its names, its ports."""
-        if mode_of(container) == "host":
-            return
+        if not shares(container):
+            self._told[container.id] = [network["Id"] for network, _ in self._networks.wanted(container)]
         owner = self._owner_or_self(container)
+        if mode_of(owner) == "host":
+            return
         seat = self._seats.get(owner.id)
         if seat is None:
             netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -242,7 +252,8 @@ class Seats:
                 container.networking_config["EndpointsConfig"].pop(network["Name"], None)
                 raise
             self._hosts_changed(container)
-        self._networks.tell("connect", network, container=container.id)
+            self._told.setdefault(container.id, []).append(network["Id"])
+            self._networks.tell("connect", network, container=container.id)
 
     async def leave_network(self, name: str, container: NetworkContainer) -> None:
         """POST /networks/{id}/disconnect."""
@@ -263,7 +274,9 @@ class Seats:
         container.endpoints.pop(network["Name"], None)
         (container.networking_config.get("EndpointsConfig") or {}).pop(network["Name"], None)
         self._hosts_changed(container)
-        self._networks.tell("disconnect", network, container=container.id)
+        if network["Id"] in (told := self._told.get(container.id, [])):
+            told.remove(network["Id"])
+            self._networks.tell("disconnect", network, container=container.id)
 
     # --- what is told of it
 

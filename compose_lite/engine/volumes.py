@@ -58,6 +58,7 @@ class Volumes:
         self._store, self._bus, self._containers = store, bus, containers
         self.folder = folders.data / "volumes"
         self._filling = threading.Lock()
+        self.mounted: set[str] = set()  # ids of containers whose volumes are told to be mounted
         self._known: dict[str, Document] = {document["Name"]: document for document in store.volumes()}
 
     # documents: /volumes
@@ -133,6 +134,21 @@ class Volumes:
             with contextlib.suppress(EngineError):
                 _unmount(document["Mountpoint"])
 
+    def tell_mounted(self, container: Container) -> None:
+        self.mounted.add(container.id)
+        for point in container.mounts:
+            if point["Type"] == "volume":
+                where = {"destination": point["Destination"], "propagation": point.get("Propagation") or "", "driver": point["Driver"]}
+                written = {"read/write": str(point["RW"]).lower()}
+                self._bus.publish("volume", "mount", point["Name"], {"container": container.id, **where, **written})
+
+    def tell_unmounted(self, container: Container) -> None:
+        told = container.id in self.mounted
+        self.mounted.discard(container.id)
+        for point in container.mounts:
+            if told and point["Type"] == "volume":
+                self._bus.publish("volume", "unmount", point["Name"], {"container": container.id, "driver": point["Driver"]})
+
     def prune(self, filters: Mapping[str, Sequence[str]]) -> Document:
         everything = any(v.lower() in ("1", "true") for v in filters.get("all", ()))
         rest = {k: v for k, v in filters.items() if k != "all"}
@@ -145,6 +161,7 @@ class Volumes:
         for document in doomed:
             freed += folder_size(Path(document["Mountpoint"]))
             self.remove(document["Name"])
+        self._bus.pruned("volume", freed)
         return {"VolumesDeleted": [d["Name"] for d in doomed], "SpaceReclaimed": freed}
 
     def _users(self, name: str) -> list[Container]:

@@ -140,7 +140,7 @@ def test_a_stream_that_the_engine_breaks_off_says_why(tmp_path: Path) -> None:
     async def use(client: EngineClient) -> None:
         got = []
         async with await client.hijack("/containers/x/attach") as stream:
-            with pytest.raises(ApiError, match="^Error response from daemon: no monitor any more$"):
+            with pytest.raises(ApiError, match="no monitor any more"):
                 async for piece in stream.frames():
                     got.append(piece)
         assert got == [(1, b"some")]

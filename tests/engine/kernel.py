@@ -61,6 +61,7 @@ class Kernel:
         self.heard: Callable[[ExitNotice], None] | None = None
         self._pid = 100
         self.get = lambda reference: SimpleNamespace(run_config={}, id="sha256:0", layers=(), rootfs="/")
+        self.volumes = SimpleNamespace(tell_mounted=lambda container: None, tell_unmounted=lambda container: None)
         self.seats, self.cgroup_version, self.remap = self, 2, None
         self.deaths = 0  # of zygotes and monitors at the next starts
 

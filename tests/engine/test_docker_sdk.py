@@ -6,6 +6,7 @@ import gc
 import io
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,49 @@ def test_build(client: Any) -> None:
     image, _ = client.images.build(fileobj=dockerfile, tag="sdk-built:1")
     assert image.tags == ["sdk-built:1"] and client.containers.run("sdk-built:1", remove=True) == b"built\n"
     client.images.remove("sdk-built:1")
+
+
+def test_events_of_volumes_and_networks(client: Any) -> None:
+    """In Docker's order: a volume is mounted before the network is joined, and gone after it was left, before the end is told; so in a
+    restart, with the host's network and with none too. One that joins the host's by another container tells nothing."""
+    since = time.time()
+    network = client.networks.create("told-net")
+    lives = [
+        client.containers.run("busybox", ["sleep", "100"], detach=True, stop_signal="KILL", name=f"told-{name}", **wishes)
+        for name, wishes in (
+            ("a", {"volumes": {"told-data": {"bind": "/data", "mode": "ro"}}, "network": "told-net"}),
+            ("none", {"network_mode": "none"}),
+            ("host", {"network_mode": "host"}),
+            ("with-host", {"network_mode": "container:told-host"}),
+        )
+    ]
+    try:
+        lives[0].restart()
+        lives[0].stop()
+        network.disconnect(lives[0])  # one that is stopped leaves without a word
+    finally:
+        for container in reversed(lives):
+            container.remove(force=True)
+        network.remove()
+        client.volumes.get("told-data").remove()
+    client.volumes.prune()
+    seen: dict[str, list[str]] = {}
+    written = []
+    for event in client.events(since=since, until=time.time(), decode=True):
+        attributes = event["Actor"]["Attributes"]
+        whose = attributes.get("container") or event["Actor"]["ID"]
+        what = event["Action"] if event["Type"] == "container" else f"{event['Action']} {attributes.get('name', event['Actor']['ID'])}"
+        seen.setdefault(whose, []).append(what)
+        if event["Action"] == "mount":
+            written.append({key: value for key, value in attributes.items() if key != "container"})
+    begins = ["mount told-data", "connect told-net", "start"]
+    ends = ["disconnect told-net", "unmount told-data", "die"]
+    told = [[what for what in seen[one.id] if what not in ("kill", "stop", "restart")] for one in lives]
+    assert told == [
+        ["create", *begins, *ends, *begins, *ends, "destroy"],
+        ["create", "connect none", "start", "disconnect none", "die", "destroy"],
+        ["create", "connect host", "start", "disconnect host", "die", "destroy"],
+        ["create", "start", "die", "destroy"],
+    ]
+    assert written == [{"destination": "/data", "driver": "local", "propagation": "", "read/write": "false"}] * 2
+    assert "prune " in seen[""]

@@ -130,6 +130,7 @@ async def prune_containers(rooms: Rooms, request: Request) -> Document:
         with contextlib.suppress(EngineError):
             await rooms.containers.remove(rooms.containers.find(found["Id"]))
             gone.append(found["Id"])
+    rooms.containers.bus.pruned("container")
     return {"ContainersDeleted": gone or None, "SpaceReclaimed": 0}
 
 

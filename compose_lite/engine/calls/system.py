@@ -57,7 +57,9 @@ async def disk_usage(rooms: Rooms, request: Request) -> Document:
 
 
 async def prune_builds(rooms: Rooms, request: Request) -> Document:
-    return await rooms.builds.prune(everything=request.flag("all"))
+    found = await rooms.builds.prune(everything=request.flag("all"))
+    rooms.containers.bus.pruned("builder")
+    return found
 
 
 async def no_plugins(rooms: Rooms, request: Request) -> list[Document]:
