@@ -57,7 +57,7 @@ class LogView:
 
     def announce(self, containers: Sequence[tuple[str, str]]) -> None:
         """`Attaching to web-1, db-1`: (name, service) of what will be shown."""
-        labels = sorted(self._label(name, service) for name, service in containers if service in self.services)
+        labels = sorted({self._label(name, service) for name, service in containers if service in self.services})
         self.width = max([self.width, *(len(label) for label in labels)])
         if labels:
             text = f"Attaching to {', '.join(labels)}\n"

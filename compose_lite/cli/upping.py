@@ -153,7 +153,7 @@ class Upping:
             all_resources=self.context.options.all_resources,
             recreate_volumes=recreate_volumes,
             remove_orphans=bool(o.get("remove_orphans")) or is_true(environ.get("COMPOSE_REMOVE_ORPHANS")),
-            ignore_orphans=is_true(environ.get("COMPOSE_IGNORE_ORPHANS")),
+            ignore_orphans=bool(o.get("ignore_orphans")) or is_true(environ.get("COMPOSE_IGNORE_ORPHANS")),
         )
 
     async def _images(self, engine: DockerEngine, report: Report) -> dict[str, str]:

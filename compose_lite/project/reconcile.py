@@ -260,9 +260,9 @@ def _diverged(project: Project, key: str, seen: Document, plan: Plan) -> bool:
 
 
 def _stopped_and_removed(plan: Plan, container: Seen, because: str) -> int:
-    """The number of the remove step."""
-    stop = plan.add(StopContainer(container.id, container.name, container.service, because)) if container.running else 0
-    return plan.add(RemoveContainer(container.id, container.name, container.service, because), [stop] if stop else [])
+    """The number of the remove step. One that does not run is told to be stopped too, as by Docker Compose."""
+    stop = plan.add(StopContainer(container.id, container.name, container.service, because))
+    return plan.add(RemoveContainer(container.id, container.name, container.service, because), [stop])
 
 
 def _orphans(project: Project, snapshot: Snapshot, wishes: Wishes, plan: Plan) -> None:

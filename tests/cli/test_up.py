@@ -94,6 +94,12 @@ def test_labels_and_lines() -> None:
     assert one._label("p-web-run-0123456789ab", "web") == "web-run-0123456789ab"
 
 
+def test_what_is_recreated_is_announced_once() -> None:
+    one, out, _ = view()
+    one.announce([("p-web-1", "web"), ("p-db-1", "db"), ("p-web-1", "web")])  # its start and its creation are steps of the plan
+    assert out.getvalue() == "Attaching to db-1, web-1\n"
+
+
 def test_no_prefix() -> None:
     one, out, _ = view(prefix=False)
     one._write("web-1", "hello")

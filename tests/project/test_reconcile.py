@@ -181,6 +181,13 @@ def test_scaling_down_takes_the_highest_numbers_and_up_goes_on_counting() -> Non
     assert sorted(c.name for c in up(project(service("web", scale=4)), two)[1].containers) == [f"p-web-{n}" for n in (1, 2, 3, 4)]
 
 
+def test_what_goes_is_stopped_first_though_it_does_not_run() -> None:
+    """Docker Compose says Stopping and Stopped of it."""
+    three = up(project(service("web", scale=3)), start=False)[1]
+    plan = up(project(service("web", scale=2)), three, start=False)[0]
+    assert [str(p.step) for p in plan.steps[:2]] == ["stop container p-web-3: scaled down", "remove container p-web-3: scaled down"]
+
+
 def test_a_network_that_changed_is_made_anew_and_its_containers_with_it() -> None:
     old = up(project(service("web"), service("lone", networks=())))[1]
     wanted = project(service("web"), service("lone", networks=()), networks={"default": Network(name="p_default", internal=True)})

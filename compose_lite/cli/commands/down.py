@@ -48,7 +48,7 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
         services = between(project, services)  # as Docker Compose, which walks the graph from one of them to the other
     if services:
         mine = [c for c in mine if c.service in services]
-    if not mine and not services and project is None and not await engine.networks(filters=project_filter(name)):
+    if not mine and not services and not rmi and await _has_nothing(engine, project, name, volumes):
         report.warn(f'Warning: No resource found to remove for project "{name}".')
     guard(context, project, mine)
     try:
@@ -63,6 +63,14 @@ async def run(context: Context, services: Sequence[str], volumes: bool, remove_o
             await _remove_images(engine, report, project, name, mine, rmi, services, everything=orphans)
     finally:
         report.close()
+
+
+async def _has_nothing(engine: DockerEngine, project: Any, name: str, volumes: bool) -> bool:
+    """Neither the file, as far as `down` goes by it, nor the engine knows of anything beside containers."""
+    if project is None:
+        return not await engine.networks(filters=project_filter(name))
+    declared = [*project.networks.values(), *(project.volumes.values() if volumes else ())]
+    return all(one.external for one in declared)
 
 
 async def _remove_containers(

@@ -31,8 +31,7 @@ async def run(context: Context, services: Sequence[str], force: bool, stop: bool
     engine, report = await context.engine(), progress(context, title="Removing")
     if stop:
         stopping = Stopping(engine, report, project)
-        running = [c for c in found if c.running]
-        await on_each(levels(project, running, stopping=True), lambda c: stopping.stop(c.id, c.name, c.service))
+        await on_each(levels(project, found, stopping=True), lambda c: stopping.stop(c.id, c.name, c.service))
     else:
         found = [c for c in found if not c.running]
     if not found:

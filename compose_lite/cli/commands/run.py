@@ -174,7 +174,7 @@ async def _dependencies(context: Context, project: Project, service: Service, re
     """What the service needs is brought up first; its networks and volumes are made in any case. The project as providers leave it."""
     needed = () if o["no_deps"] else tuple(n for n in needs(service) if n in project.services)
     if needed:
-        wishes = {key: o[key] for key in ("quiet_pull", "quiet_build")}
+        wishes = {key: o[key] for key in ("quiet_pull", "quiet_build", "remove_orphans")}
         upping = Upping(context, project, report, needed, wishes)
         if context.options.dry_run:
             await upping.show(start=True)
@@ -184,7 +184,8 @@ async def _dependencies(context: Context, project: Project, service: Service, re
         await _conditions(work, project, service)
     if not needed and not context.options.dry_run:
         project = await provided_models(project, report, context.environ)
-    lone = Upping(context, project, report, (service.name,), {"no_deps": True, "remove_orphans": o["remove_orphans"]})
+    orphans = {"ignore_orphans": True} if needed else {"remove_orphans": o["remove_orphans"]}  # with what is needed they were seen to
+    lone = Upping(context, project, report, (service.name,), {"no_deps": True, **orphans})
     await lone.ground()
     return lone.project
 
