@@ -46,7 +46,7 @@ _HOST: Document = {
     "ContainerIDFile": "",
     "LogConfig": {"Type": "json-file", "Config": {}},
     "NetworkMode": "bridge",
-    "PortBindings": {},
+    "PortBindings": None,
     "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
     "AutoRemove": False,
     "VolumeDriver": "",
@@ -55,9 +55,9 @@ _HOST: Document = {
     "CapAdd": None,
     "CapDrop": None,
     "CgroupnsMode": "",
-    "Dns": [],
-    "DnsOptions": [],
-    "DnsSearch": [],
+    "Dns": None,
+    "DnsOptions": None,
+    "DnsSearch": None,
     "ExtraHosts": None,
     "GroupAdd": None,
     "IpcMode": "private",
@@ -72,25 +72,25 @@ _HOST: Document = {
     "UTSMode": "",
     "UsernsMode": "",
     "ShmSize": SHM_SIZE,
-    "Runtime": "compose-lite",
+    "Runtime": "",
     "Isolation": "",
     "CpuShares": 0,
     "Memory": 0,
     "NanoCpus": 0,
     "CgroupParent": "",
     "BlkioWeight": 0,
-    "BlkioWeightDevice": [],
-    "BlkioDeviceReadBps": [],
-    "BlkioDeviceWriteBps": [],
-    "BlkioDeviceReadIOps": [],
-    "BlkioDeviceWriteIOps": [],
+    "BlkioWeightDevice": None,
+    "BlkioDeviceReadBps": None,
+    "BlkioDeviceWriteBps": None,
+    "BlkioDeviceReadIOps": None,
+    "BlkioDeviceWriteIOps": None,
     "CpuPeriod": 0,
     "CpuQuota": 0,
     "CpuRealtimePeriod": 0,
     "CpuRealtimeRuntime": 0,
     "CpusetCpus": "",
     "CpusetMems": "",
-    "Devices": [],
+    "Devices": None,
     "DeviceCgroupRules": None,
     "DeviceRequests": None,
     "MemoryReservation": 0,
@@ -98,7 +98,7 @@ _HOST: Document = {
     "MemorySwappiness": None,
     "OomKillDisable": False,
     "PidsLimit": None,
-    "Ulimits": [],
+    "Ulimits": None,
     "CpuCount": 0,
     "CpuPercent": 0,
     "IOMaximumIOps": 0,
@@ -106,6 +106,7 @@ _HOST: Document = {
     "MaskedPaths": list(MASKED),
     "ReadonlyPaths": list(READONLY),
 }
+_LEFT_OUT = ("Mounts", "Tmpfs", "Sysctls", "StorageOpt", "Annotations")  # when they are empty
 _LOG_OPTIONS = frozenset("max-size max-file compress labels labels-regex env env-regex tag mode max-buffer-size".split())
 _PORT = re.compile(r"\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)
 
@@ -122,6 +123,8 @@ def check_name(name: str) -> str:
 def config_of(body: Mapping[str, Any], image: Mapping[str, Any], id: str, machine_name: str) -> Document:
     """Docker's Config: the request over the image's configuration."""
     config = {**_CONFIG, **{k: body[k] for k in (*_CONFIG, *_OPTIONAL) if body.get(k) is not None}}
+    if not config.get("ExposedPorts"):
+        config.pop("ExposedPorts", None)
     config["Entrypoint"], config["Cmd"] = (_words(config[key], key) for key in ("Entrypoint", "Cmd"))
     if not config["Entrypoint"] and not config["Cmd"]:
         config["Cmd"] = image.get("Cmd") or config["Cmd"]
@@ -186,7 +189,7 @@ def merge_healthcheck(image: Mapping[str, Any] | None, wished: Mapping[str, Any]
         found = {**(image or {}), **{k: v for k, v in found.items() if v}}
     elif image:
         found = {**{k: v for k, v in image.items() if k != "Test"}, **{k: v for k, v in found.items() if v}}
-    return found or None
+    return {key: value for key, value in found.items() if value} or None
 
 
 def _check_config(config: Document) -> None:
@@ -239,7 +242,7 @@ def asked_signal(name: str, doing: str) -> int:
 
 def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bool = False) -> tuple[Document, list[str]]:
     """Docker's HostConfig with its defaults, and warnings. remapped: the engine maps the ids of containers (userns-remap)."""
-    wished = {k: v for k, v in (body.get("HostConfig") or {}).items() if v is not None}
+    wished = {k: v for k, v in (body.get("HostConfig") or {}).items() if v is not None and (v or k not in _LEFT_OUT)}
     host = {**_HOST, **wished}
     for key in ("NetworkMode", "IpcMode"):
         host[key] = host[key] or _HOST[key]
@@ -256,7 +259,11 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bo
     host["ShmSize"] = host["ShmSize"] or SHM_SIZE
     if host["Privileged"]:
         host |= {key: wished.get(key) for key in ("MaskedPaths", "ReadonlyPaths")}
-    host["SecurityOpt"] = _with_label(host)
+    host["SecurityOpt"], host["Links"] = _with_label(host), host["Links"] or None
+    if host["PortBindings"]:
+        host["PortBindings"] = {port: [{"HostIp": "", **one} for one in found or ()] for port, found in host["PortBindings"].items()}
+    if host.get("Mounts"):
+        host["Mounts"] = [{k: v for k, v in one.items() if v or k not in ("Source", "ReadOnly")} for one in host["Mounts"]]
     if host["NetworkMode"].startswith("container:"):
         _check_shared_network(host, body)
     for key in ("CapAdd", "CapDrop"):  # as Docker shows them, whatever they were called
@@ -455,7 +462,7 @@ def _check_modes(host: Document) -> list[str]:
             raise EngineError(f'bad nameserver address {server}: ParseAddr("{server}"): unable to parse IP', http_status=400) from None
     for wish in host["ExtraHosts"] or ():
         _check_extra_host(wish)
-    for port, bindings in host["PortBindings"].items():
+    for port, bindings in (host["PortBindings"] or {}).items():
         if not _PORT.fullmatch(port):
             raise EngineError(f"invalid port specification: {port!r}", http_status=400)
         for binding in bindings or ():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lite import __version__, rootless
-from compose_lite.engine import limits, links, runtimes
+from compose_lite.engine import cdi, limits, links, runtimes
 from compose_lite.engine.containers import Containers
 from compose_lite.engine.events import has_label
 from compose_lite.engine.images import summary as image_row
@@ -28,6 +28,8 @@ Document = dict[str, Any]
 FILTERS = frozenset(
     "ancestor before exited expose health id is-task isolation label label! name network publish since status volume until".split(" ")
 )
+_INDEX = {"docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": True, "Official": True}}
+_UNLISTED = dict.fromkeys(("Aliases", "DNSNames", "DriverOpts", "Links"))  # of an endpoint; only inspect shows them
 _STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 
 
@@ -57,6 +59,9 @@ def inspect(containers: Containers, container: Container, *, size: bool = False)
     folder = containers.preparation.path(container.id)
     argv = container.argv
     host = {**container.host_config, "Links": links.shown(container)}
+    host["Runtime"] = host.get("Runtime") or "runc"  # Docker's name for what it has
+    begun = container.started_once or bool(container.error)
+    logged = begun and host["LogConfig"]["Type"] != "none"
     found: Document = {
         "Id": container.id,
         "Created": rfc3339(container.created),
@@ -64,10 +69,10 @@ def inspect(containers: Containers, container: Container, *, size: bool = False)
         "Args": argv[1:],
         "State": state(container),
         "Image": container.image_id,
-        "ResolvConfPath": str(folder / "resolv.conf"),
-        "HostnamePath": str(folder / "hostname"),
-        "HostsPath": str(folder / "hosts"),
-        "LogPath": containers.preparation.log_path(container.id) if host["LogConfig"]["Type"] != "none" else "",
+        "ResolvConfPath": str(folder / "resolv.conf") if begun else "",
+        "HostnamePath": str(folder / "hostname") if begun else "",
+        "HostsPath": str(folder / "hosts") if begun else "",
+        "LogPath": containers.preparation.log_path(container.id) if logged else "",
         "Name": f"/{container.name}",
         "RestartCount": container.restart_count,
         "Driver": "overlay2",
@@ -81,6 +86,7 @@ def inspect(containers: Containers, container: Container, *, size: bool = False)
             "Data": {
                 "ID": container.id,
                 "LowerDir": ":".join(reversed(container.layers)),
+                "MergedDir": f"/proc/{container.pid}/root" if container.pid else str(folder / "merged"),
                 "UpperDir": str(folder / "diff"),
                 "WorkDir": str(folder / "work"),
             },
@@ -153,8 +159,8 @@ def summary(containers: Containers, container: Container, now: int, *, size: boo
         "Labels": container.labels,
         "State": container.state.value,
         "Status": status_text(container, now),
-        "HostConfig": {"NetworkMode": container.host_config["NetworkMode"]},
-        "NetworkSettings": {"Networks": settings["Networks"]},
+        "HostConfig": {k: v for k in ("NetworkMode", "Annotations") if (v := container.host_config.get(k))},
+        "NetworkSettings": {"Networks": {name: {**one, **_UNLISTED} for name, one in settings["Networks"].items()}},
         "Mounts": _mounts(container),
     }
     if size:
@@ -226,7 +232,7 @@ def _matches(containers: Containers, c: Container, filters: Mapping[str, list[st
             or c.host_config["NetworkMode"] == v
         ),
         "volume": lambda v: any(v in (m.get("Name"), m["Destination"]) for m in c.mounts),
-        "publish": lambda v: _port(v) in {_port(k) for k in c.host_config["PortBindings"]},
+        "publish": lambda v: _port(v) in {_port(k) for k in c.host_config["PortBindings"] or ()},
         "expose": lambda v: _port(v) in {_port(k) for k in c.config.get("ExposedPorts") or ()},
         "is-task": lambda v: v.lower() in ("0", "false"),
         "isolation": lambda v: v in ("", "default"),
@@ -300,7 +306,12 @@ def info(containers: Containers, images: int, engine_id: str, listeners: int) ->
         "Images": images,
         "Driver": "overlay2",
         "DriverStatus": [["Supports d_type", "true"], ["userxattr", str(containers.preparation.rootless).lower()]],
-        "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": None, "Log": ["json-file", "none"]},
+        "Plugins": {
+            "Volume": ["local"],
+            "Network": ["bridge", "host", "null"],
+            "Authorization": None,
+            "Log": ["json-file", "local", "none"],
+        },
         **limits.facts(cgroups.unkept(limits.EVERYTHING)),
         "IPv4Forwarding": True,
         "Debug": False,
@@ -317,7 +328,9 @@ def info(containers: Containers, images: int, engine_id: str, listeners: int) ->
         "OSType": "linux",
         "Architecture": platform.machine(),
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"], "Mirrors": None},
+        "RegistryConfig": {"IndexConfigs": _INDEX, "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"], "Mirrors": None},
+        "FirewallBackend": {"Driver": "nftables"},
+        "CDISpecDirs": list(cdi.FOLDERS),
         "NCPU": os.cpu_count() or 1,
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "GenericResources": None,

@@ -362,6 +362,7 @@ def inspect_document(image: Image) -> Document:
     config, run = image.config, image.run_config
     history = list(config.get("history") or ())
     lower = [str(path) for path in reversed(image.layers)]
+    upper = [("UpperDir", path) for path in lower[:1]]
     found: Document = {
         "Id": image.id,
         "RepoTags": list(image.tags),
@@ -374,7 +375,7 @@ def inspect_document(image: Image) -> Document:
         "Architecture": config.get("architecture", ""),
         "Os": config.get("os", ""),
         "Size": image.size,
-        "GraphDriver": {"Data": {"LowerDir": ":".join(lower[1:]), "UpperDir": lower[0]} if lower else {}, "Name": "overlay2"},
+        "GraphDriver": {"Data": {k: v for k, v in (("LowerDir", ":".join(lower[1:])), *upper) if v}, "Name": "overlay2"},
         "RootFS": {"Type": "layers", **({"Layers": list(image.diff_ids)} if image.diff_ids else {})},
         "Metadata": {"LastTagTime": rfc3339(image.tagged_at) if image.tagged_at and image.tags else "0001-01-01T00:00:00Z"},
         "Config": config_document(run),
@@ -396,7 +397,7 @@ def config_document(run: Mapping[str, Any]) -> Document:
         "Volumes": None,
         "WorkingDir": "",
     }
-    return shown | {key: value for key, value in run.items() if value not in (None, "", [], {})}
+    return shown | {key: value for key, value in run.items() if value not in (None, "", [], {}, False)}
 
 
 def _seconds(created: str) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from compose_lite.engine import addressing
-from compose_lite.engine.bridges import Bridges
+from compose_lite.engine.bridges import Bridges, bridge_name
 from compose_lite.engine.endpoints import NetworkContainer, cidr, endpoint_order, mode_of, shares
 from compose_lite.engine.filters import matches_labels
 from compose_lite.errors import EngineError, NetworkError
@@ -267,9 +267,23 @@ def new_network(name: str, driver: str, body: Mapping[str, Any]) -> Document:
     }
 
 
+_DEFAULT_BRIDGE = {
+    "com.docker.network.bridge.default_bridge": "true",
+    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+    "com.docker.network.driver.mtu": "1500",
+}
+
+
 def _public(network: Document) -> Document:
     """Docker's document: without `x-wished`, what the network was asked for."""
-    return {key: value for key, value in network.items() if not key.startswith("x-")}
+    shown = {key: value for key, value in network.items() if not key.startswith("x-")}
+    if network["Driver"] != "bridge":
+        shown["IPAM"] = {**network["IPAM"], "Config": network["IPAM"]["Config"] or None}
+    if network["Name"] == "bridge":
+        shown["Options"] = {**_DEFAULT_BRIDGE, "com.docker.network.bridge.name": bridge_name(network), **network["Options"]}
+    return shown
 
 
 def _routes() -> list[pools.Network]:

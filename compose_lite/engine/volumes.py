@@ -75,9 +75,9 @@ class Volumes:
         """The volume's document; one that is there already is given back (its driver has to agree)."""
         name = body.get("Name") or ""
         driver = body.get("Driver") or "local"
-        labels = dict(body.get("Labels") or {})
+        labels = body.get("Labels") or None
         if not name:
-            name, labels = new_id(), {**labels, _ANONYMOUS: ""}
+            name, labels = new_id(), {**(labels or {}), _ANONYMOUS: ""}
         if not _NAME.fullmatch(name):
             says = (
                 f'create {name}: "{name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed'
@@ -155,7 +155,7 @@ class Volumes:
         doomed = [
             d
             for d in self._known.values()
-            if not self._users(d["Name"]) and (everything or _ANONYMOUS in d["Labels"]) and self._matches(d, rest)
+            if not self._users(d["Name"]) and (everything or _ANONYMOUS in (d["Labels"] or {})) and self._matches(d, rest)
         ]
         freed = 0
         for document in doomed:

@@ -144,7 +144,7 @@ def host_config(one: Instance) -> Document:
         "PortBindings": port_bindings(service.ports),
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0} if one.oneoff else restart_policy(service),
         "AutoRemove": False,
-        "VolumesFrom": [_volumes_from(one, v) for v in service.volumes_from],
+        "VolumesFrom": [_volumes_from(one, v) for v in service.volumes_from] or None,
         "CapAdd": service.cap_add or None,
         "CapDrop": service.cap_drop or None,
         "CgroupnsMode": service.cgroup,

@@ -67,6 +67,22 @@ def test_who_sees_the_machine_has_no_label(host: dict[str, Any], shown: list[str
     assert creation.host_config_of({"HostConfig": host}, 1)[0]["SecurityOpt"] == shown
 
 
+def test_what_was_not_asked_for_is_null() -> None:
+    """As Docker's inspect shows it; what was asked for, empty or not, is shown as it came."""
+    host = creation.host_config_of({"HostConfig": {"Dns": [], "Mounts": [], "StorageOpt": {}, "Links": []}}, 2)[0]
+    null = "DnsOptions DnsSearch BlkioWeightDevice BlkioDeviceReadBps Devices Ulimits PortBindings Links VolumesFrom Binds CapAdd".split()
+    assert [host[key] for key in null] == [None] * len(null)
+    assert host["Dns"] == [] and "Mounts" not in host and "StorageOpt" not in host and host["Runtime"] == ""
+    mounts = [{"Type": "tmpfs", "Source": "", "Target": "/t", "ReadOnly": False}]
+    host = creation.host_config_of({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8"}], "81/tcp": None}, "Mounts": mounts}}, 2)[
+        0
+    ]
+    assert host["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "8"}], "81/tcp": []}
+    assert host["Mounts"] == [{"Type": "tmpfs", "Target": "/t"}]
+    config = creation.config_of({"Healthcheck": {"Test": ["CMD", "a"], "Interval": 0, "Retries": 2}, "ExposedPorts": {}}, {}, "0" * 64, "m")
+    assert config["Healthcheck"] == {"Test": ["CMD", "a"], "Retries": 2} and "ExposedPorts" not in config
+
+
 def test_nothing_is_masked_for_the_privileged() -> None:
     host, _ = creation.host_config_of({"HostConfig": {"Privileged": True}}, 1)
     assert host["MaskedPaths"] is None and host["ReadonlyPaths"] is None

@@ -83,6 +83,32 @@ def test_build(client: Any) -> None:
     client.images.remove("sdk-built:1")
 
 
+def test_what_is_shown_before_and_after_the_first_start(client: Any) -> None:
+    """Files of the engine's are named once they are there; the runtime's name is Docker's unless one was asked for."""
+    made = client.containers.create("busybox", ["sleep", "100"], stop_signal="KILL")
+    try:
+        paths = ("ResolvConfPath", "HostnamePath", "HostsPath", "LogPath")
+        assert [made.attrs[key] for key in paths] == [""] * 4
+        made.start()
+        made.reload()
+        assert all(made.attrs[key] for key in paths)
+        assert made.attrs["HostConfig"]["Runtime"] == "runc"
+        assert made.attrs["GraphDriver"]["Data"]["MergedDir"] == f"/proc/{made.attrs['State']['Pid']}/root"
+        listed = client.api.containers(filters={"id": made.id})[0]["NetworkSettings"]["Networks"]["bridge"]
+        assert listed["NetworkID"] and not any(listed[key] for key in ("Aliases", "DNSNames", "Links", "DriverOpts"))
+    finally:
+        made.remove(force=True)
+    named = client.containers.create("busybox", ["true"], runtime="compose-lite")
+    assert named.attrs["HostConfig"]["Runtime"] == "compose-lite"
+    named.remove()
+    volume = client.volumes.create("plain-volume")
+    assert volume.attrs["Labels"] is None
+    volume.remove()
+    assert client.api.inspect_network("host")["IPAM"]["Config"] is None
+    assert "com.docker.network.bridge.name" in client.api.inspect_network("bridge")["Options"]
+    assert "docker.io" in client.info()["RegistryConfig"]["IndexConfigs"]
+
+
 def test_events_of_volumes_and_networks(client: Any) -> None:
     """In Docker's order: a volume is mounted before the network is joined, and gone after it was left, before the end is told; so in a
     restart, with the host's network and with none too. One that joins the host's by another container tells nothing."""

@@ -66,7 +66,10 @@ def test_resolv_conf(host: dict[str, Any], named: bool, wanted: list[str]) -> No
 def test_ports_that_are_asked_for() -> None:
     exposed = {"ExposedPorts": {"80/tcp": {}, "81/tcp": {}}}
     host = {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}, "PublishAllPorts": True}
-    assert endpoints.port_bindings(container(host, **exposed)) == {"80/tcp": [{"HostPort": "8080"}], "81/tcp": [{}]}
+    assert endpoints.port_bindings(container(host, **exposed)) == {
+        "80/tcp": [{"HostIp": "", "HostPort": "8080"}],
+        "81/tcp": [{}],
+    }
     assert endpoints.port_bindings(container({**host, "NetworkMode": "host"}, **exposed)) == {}
 
 

@@ -361,7 +361,7 @@ class Lives(RuleBasedStateMachine):
     def the_kernel_has_what_the_engine_says(self) -> None:
         running = {model.id: model.state is State.PAUSED for model in self.models if model.state in (State.RUNNING, State.PAUSED)}
         assert {id: process.frozen for id, process in self.kernel.processes.items()} == running
-        assert self.kernel.bundles == set(running)
+        assert self.kernel.bundles == {*running, *self.engine.births.ahead.ids()}
         assert {id: one.pid for id, one in self.engine.all.items() if one.pid} == {id: p.pid for id, p in self.kernel.processes.items()}
 
     @invariant()
