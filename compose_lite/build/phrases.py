@@ -1,10 +1,8 @@
-"""Words of instructions: ports, signals, paths, names for messages. Pure."""
+"""Words of instructions: ports, paths, names for messages. Pure."""
 
 from __future__ import annotations
 
 import posixpath
-import re
-import signal
 from collections.abc import Iterable
 
 from compose_lite import reference
@@ -28,16 +26,6 @@ def parse_ports(text: str) -> list[str]:
     if not all(n.isascii() and n.isdigit() and int(n) < 65536 for n in numbers) or int(numbers[0]) > int(numbers[1]):
         raise BuildError("dockerfile", f"invalid containerPort: {port}")
     return [f"{n}/{protocol}" for n in range(int(numbers[0]), int(numbers[1]) + 1)]
-
-
-def is_signal(text: str) -> bool:
-    if text.isdigit():
-        return 0 < int(text) <= 64
-    name = text.upper()
-    name = name if name.startswith("SIG") else f"SIG{name}"
-    if re.fullmatch(r"SIGRTM(IN\+|AX-)\d{1,2}", name):
-        return True
-    return name in signal.Signals.__members__ or name == "SIGSTKFLT"
 
 
 def target(text: str, workdir: str) -> str:

@@ -20,10 +20,11 @@ from compose_lite.build.dockerfile import lines, parse, words
 from compose_lite.build.dockerfile.instructions import Instruction, Stage
 from compose_lite.build.dockerfile.lines import Line
 from compose_lite.build.operations import CONTEXT, SCRATCH, Operation, Source
-from compose_lite.build.phrases import after_keyword, hint, is_remote, is_signal, join, pair, parse_ports, quoted, shown_base
+from compose_lite.build.phrases import after_keyword, hint, is_remote, join, pair, parse_ports, quoted, shown_base
 from compose_lite.build.stageplan import Base, Entry, StagePlan, Wishes
 from compose_lite.errors import BuildError, ImageError, nearest
 from compose_lite.image.manifest import ARCHITECTURES, DEFAULT_PATH, parse_platform
+from compose_lite.linux import signals
 from compose_lite.units import format_duration
 
 Document = dict[str, Any]
@@ -461,7 +462,7 @@ class _Work:
 
     def _stopsignal(self, one: ins.Word, triggered: bool) -> None:
         wish = self.word(one.text, line=one.line)
-        if not is_signal(wish):
+        if not signals.number(wish):
             raise BuildError("dockerfile", f"invalid signal: {wish}")
         self.config["StopSignal"] = wish
         self._note(f"STOPSIGNAL {wish}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from compose_lite.engine import ociconfig, restart
 from compose_lite.engine.defaults import MASKED, READONLY, SHM_SIZE
 from compose_lite.errors import EngineError
 from compose_lite.ids import CONTAINER_NAME
-from compose_lite.linux import capabilities
+from compose_lite.linux import capabilities, signals
 
 Document = dict[str, Any]
 LOG_DRIVERS = ("json-file", "none", "local", "")
@@ -197,7 +196,7 @@ def _check_config(config: Document) -> None:
     if where and not where.startswith("/"):
         raise EngineError(f"the working directory '{where}' is invalid, it needs to be an absolute path", http_status=400)
     if config.get("StopSignal"):
-        signal_number(config["StopSignal"])
+        signal_number(str(config["StopSignal"]))
     for port in config.get("ExposedPorts") or {}:
         if not _PORT.fullmatch(port):
             raise EngineError(f"invalid port specification: {port!r}", http_status=400)
@@ -213,31 +212,19 @@ def _check_config(config: Document) -> None:
         raise EngineError(f"Unknown healthcheck type '{test[0]}' (expected 'CMD')", http_status=400)
 
 
-def signal_number(name: str) -> int:
-    """`SIGTERM`, `term`, `15`, `RTMIN+3`. Raises EngineError in Docker's words."""
-    text = str(name).strip().upper()
-    if text.isdigit() and 0 < int(text) <= signal.SIGRTMAX:
-        return int(text)
-    text = text if text.startswith("SIG") else f"SIG{text}"
-    found = re.fullmatch(r"(SIGRTM(?:IN|AX))([+-])(\d+)", text)
-    base, sign, offset = found.groups() if found else (text, "", "0")
-    try:
-        number = int(signal.Signals[base]) + (int(offset) if sign == "+" else -int(offset))
-    except KeyError:
-        raise EngineError(f"invalid signal: {name}", http_status=400) from None
-    if not 0 < number <= signal.SIGRTMAX:
-        raise EngineError(f"invalid signal: {name}", http_status=400)
-    return number
+def signal_number(name: str, doing: str = "") -> int:
+    """`SIGTERM`, `term`, `RTMIN+3`, any number but 0. doing: the words before Docker's in the error, as `cannot stop container: web`."""
+    if number := signals.number(name):
+        return number
+    raise EngineError(": ".join(filter(None, (doing, f"invalid signal: {name}"))), http_status=400)
 
 
 def asked_signal(name: str, doing: str) -> int:
-    """The signal of a request; doing: `kill container: web`. Raises EngineError in Docker's words."""
-    if name.isdigit() and int(name) > signal.SIGRTMAX:
-        raise EngineError(f"cannot {doing}: the linux daemon does not support signal {name}", http_status=400)
-    try:
-        return signal_number(name)
-    except EngineError as error:
-        raise EngineError(f"cannot {doing}: {error.says}", http_status=400) from None
+    """The signal of a request, which has to be one."""
+    number = signal_number(name, doing)
+    if not signals.can_be_asked_for(number):
+        raise EngineError(f"{doing}: the linux daemon does not support signal {number}", http_status=400)
+    return number
 
 
 def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bool = False) -> tuple[Document, list[str]]:

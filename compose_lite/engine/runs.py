@@ -31,12 +31,14 @@ from compose_lite.engine.volumes import Volumes
 from compose_lite.errors import ContainerError, EngineError, Error
 from compose_lite.image.store import ImageStore
 from compose_lite.linux import pidfd
+from compose_lite.linux.signals import is_one
 from compose_lite.runtime.answers import ExitNotice, StartFailed
 from compose_lite.runtime.attachment import Attachment
 from compose_lite.runtime.client import Runtime
 from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
+_NO_SIGNAL_SECONDS = 2  # that a stop waits which could send none, as Docker
 MOST_SIGNALS = 6  # of those sent in one run are kept
 STATUS_UNKNOWN = "its exit status is not known: the processes that watched it were killed"
 log = logging.getLogger("compose_lite.engine")
@@ -330,24 +332,27 @@ class Runs(ABC):
             container.stopped_with_machine = with_machine and _is_work(container, Event.STOP)
             return await self._stop(container, live, seconds, wish)
 
-    async def _stop(self, container: Container, live: Live, seconds: int | None, wish: str) -> bool:
+    async def _stop(self, container: Container, live: Live, seconds: int | None, wish: str, doing: str = "") -> bool:
         if not _is_work(container, Event.STOP):
             return False
         if container.state is State.RESTARTING:
             await self._stop_waiting(container, live, Event.STOP)
             self.emit(container, "stop")
             return True
-        number = creation.asked_signal(
-            wish or container.config.get("StopSignal") or defaults.STOP_SIGNAL, f"stop container: {container.name}"
-        )
+        word = wish or container.config.get("StopSignal") or defaults.STOP_SIGNAL
+        number = creation.signal_number(word, doing or f"cannot stop container: {container.name}")
         stop_timeout = container.config.get("StopTimeout")
         grace = seconds if seconds is not None else stop_timeout if stop_timeout is not None else defaults.STOP_TIMEOUT
         container.stopped_by_hand = not container.stopped_with_machine
-        self._signal(container, number, "stop")
+        because = f"not ended {grace} s after the stop"
+        if is_one(number):
+            self._signal(container, number, "stop")
+        else:
+            grace, because = _NO_SIGNAL_SECONDS, f"there is no signal {number}"
         if container.state is State.PAUSED:
             await self._thaw(container)
         if not await self._end_of(live, None if grace < 0 else grace):
-            self._signal(container, 9, f"not ended {grace} s after the stop")
+            self._signal(container, 9, because)
             await self._end_of(live, 10)
         await self._settled(live)
         self.emit(container, "stop")
@@ -389,7 +394,7 @@ class Runs(ABC):
             await asyncio.shield(live.settling)
 
     async def kill(self, container: Container, wish: str = "") -> None:
-        number = creation.asked_signal(wish or "SIGKILL", f"kill container: {container.name}")
+        number = creation.asked_signal(wish or "SIGKILL", f"cannot kill container: {container.name}")
         event, live = Event.KILL if number == 9 else Event.SIGNAL, self.live(container.id)
         container.after(event)
         if container.state is State.RESTARTING:
@@ -414,7 +419,7 @@ class Runs(ABC):
             container.after(Event.RESTART)
             live.restarting_by_hand = True
             try:
-                await self._stop(container, live, seconds, wish)
+                await self._stop(container, live, seconds, wish, f"Cannot restart container {container.name}")
                 container.stopped_by_hand = False
                 container.restart_count = 0
                 await self._launch(container, live)

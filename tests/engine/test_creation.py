@@ -184,10 +184,21 @@ def test_a_check_that_is_taken_away_keeps_its_times() -> None:
     [
         ("NOPE", "cannot kill container: web: invalid signal: NOPE"),
         ("99", "cannot kill container: web: the linux daemon does not support signal 99"),
+        ("-1", "cannot kill container: web: the linux daemon does not support signal -1"),
+        ("32", "cannot kill container: web: the linux daemon does not support signal 32"),
+        ("RTMIN+16", "cannot kill container: web: invalid signal: RTMIN+16"),
         ("0", "cannot kill container: web: invalid signal: 0"),
     ],
 )
 def test_signals_that_are_none(name: str, says: str) -> None:
     with pytest.raises(EngineError) as caught:
-        creation.asked_signal(name, "kill container: web")
+        creation.asked_signal(name, "cannot kill container: web")
     assert (caught.value.says, caught.value.http_status) == (says, 400)
+
+
+def test_a_stop_signal_may_be_any_number() -> None:
+    """Docker asks the kernel when it stops, and not before."""
+    for word in ("99", "-1", "33", "RTMIN+3"):
+        assert creation.config_of({"StopSignal": word, "Cmd": ["x"]}, {}, "1" * 64, "m")["StopSignal"] == word
+    with pytest.raises(EngineError, match=r"^invalid signal: SIGRTMIN\+16"):
+        creation.config_of({"StopSignal": "SIGRTMIN+16", "Cmd": ["x"]}, {}, "1" * 64, "m")
