@@ -427,7 +427,7 @@ class Build:
 
         tops, content = await asyncio.to_thread(look)
         target = "/" if id.startswith("from ") else "/m"
-        key = solve.copy_key(Copy((-1, -1), lines.Span(0, 0), "", operations.CONTEXT, (), target, link=True), "", [content], None)
+        key = solve.copy_key(Copy((-1, -1), lines.Span(0, 0), "", operations.CONTEXT, (), target), "", [content], None)
         found = self._cached(key)
         if found:
             return found

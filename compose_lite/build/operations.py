@@ -78,7 +78,6 @@ class Copy:
     add: bool = False
     chown: str = ""
     chmod: str = ""
-    link: bool = False
     parents: bool = False
     exclude: tuple[str, ...] = ()
     checksum: str = ""

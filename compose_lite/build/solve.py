@@ -24,7 +24,7 @@ from typing import Any
 from compose_lite.build import operations as ops
 from compose_lite.disk import locked, write_atomic
 
-_VERSION = 3  # raise it when the same operation begins to mean other files
+_VERSION = 4  # raise it when the same operation begins to mean other files
 _MOST_ENTRIES, _KEPT_DAYS, _MOST_FILES = 4000, 14, 200_000
 
 
@@ -61,9 +61,8 @@ def mount_key(mount: ops.Mount, content: str) -> str:
 
 
 def copy_key(operation: ops.Copy, below: str, contents: Sequence[str], owner: tuple[int, int] | None) -> str:
-    """below: empty for a linked copy, whose layer is the same on whatever it lies."""
     names = [operation.texts, operation.target, operation.chmod, operation.parents, operation.add and operation.unpack, operation.add]
-    return _key("copy", "" if operation.link else below, names, list(contents), owner)
+    return _key("copy", below, names, list(contents), owner)
 
 
 def folder_key(operation: ops.MakeFolder, below: str, owner: tuple[int, int] | None) -> str:

@@ -376,7 +376,7 @@ class _Work:
         documents = tuple((document.name, self._document(document, line)) for document in one.heredocs)
         made = ops.Copy(
             self._number(), line.span, self._title(line, triggered), source, sources, target, documents, one.add,
-            self.word(one.chown, line=line), self.word(one.chmod, line=line), one.link, one.parents,
+            self.word(one.chown, line=line), self.word(one.chmod, line=line), one.parents,
             tuple(self.word(text, line=line) for text in one.exclude), checksum, bool(one.keep_git), one.unpack,
         )  # fmt: skip
         flags = [

@@ -153,7 +153,7 @@ class Copying(Work):
 
     def _make(self) -> Path:
         one = self.operation
-        lower = [] if one.link else self.state.lower
+        lower = self.state.lower
         upper, work = self.upper()
         look = Look(self._owner, parse_chmod(one.chmod) if one.chmod else None)
         with self.writable(upper, work, lower) as root:
