@@ -24,7 +24,7 @@ from typing import Any
 from compose_lite.build import operations as ops
 from compose_lite.disk import locked, write_atomic
 
-_VERSION = 4  # raise it when the same operation begins to mean other files
+_VERSION = 5  # raise it when the same operation begins to mean other files
 _MOST_ENTRIES, _KEPT_DAYS, _MOST_FILES = 4000, 14, 200_000
 
 

@@ -36,11 +36,15 @@ class Writer:
     def __init__(self, root: int, look: Look, *, note: Callable[[str], object] = lambda text: None) -> None:
         self._root, self._look, self._note = root, look, note
         self._links: dict[tuple[int, int], tuple[int, str]] = {}  # of one top: what two sources name apart is two files
+        self._made: list[int] = []  # folders that are still to get their mode
 
     def parents(self, path: str) -> int:
         """O_PATH of the folder, made with its parents (0755, the look's owner) where they are missing."""
+        plain = self._look.chmod is None or self._look.chmod.fixed is None
 
         def made(folder: int, name: str) -> None:
+            if not plain:
+                self._made.append(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder))
             if self._look.owner:
                 self._chown(lambda: os.chown(name, *self._look.owner, dir_fd=folder, follow_symlinks=False))  # type: ignore[misc]
 
@@ -59,6 +63,12 @@ class Writer:
     def put(self, tree: Tree, top: Top, target: str, exclude: Sequence[Pattern] = ()) -> None:
         """The top at the target: a folder's contents into it, a file inside of it when it is (or ends like) a folder."""
         self.close()
+        try:
+            self._put(tree, top, target, exclude)
+        finally:
+            self._finish_parents()
+
+    def _put(self, tree: Tree, top: Top, target: str, exclude: Sequence[Pattern]) -> None:
         if top.is_folder:
             self._put_folder(tree, top, target, exclude)
             return
@@ -84,6 +94,15 @@ class Writer:
                 os.close(fd)
         finally:
             os.close(folder)
+            self._finish_parents()
+
+    def _finish_parents(self) -> None:
+        """As BuildKit makes them: 0755, of a mode in digits what the usual mask leaves of that. Last, so that anybody can fill them."""
+        while self._made:
+            fd = self._made.pop()
+            if self._look.chmod is not None and self._look.chmod.fixed is not None:
+                os.chmod(f"/proc/self/fd/{fd}", self._look.chmod.fixed & 0o755)
+            os.close(fd)
 
     def _place(self, target: str) -> tuple[int, str]:
         """The folder that the target's last name really stands in (a link there is followed), readable, and that name."""
@@ -115,9 +134,6 @@ class Writer:
             os.close(held)
         try:
             self._fill(tree, top, base, exclude)
-            if not existed and self._look.chmod and self._look.chmod.fixed is not None:
-                # As BuildKit makes it: a parent folder is 0755, of a mode in digits it is what the usual mask leaves of that.
-                os.fchmod(base, self._look.chmod.fixed & 0o755)
             os.utime(base, ns=(top.status.st_mtime_ns, top.status.st_mtime_ns))
         finally:
             os.close(base)

@@ -110,14 +110,17 @@ def test_times_modes_and_links_are_kept(source: Path, target: tuple[Path, int]):
 
 
 @pytest.mark.parametrize(("chmod", "mode"), [("", 0o755), ("640", 0o640), ("2777", 0o755), ("go-rwx", 0o755), ("u=rwX,go=", 0o755)])
-def test_a_new_folder_is_a_parent_with_the_sources_time(source: Path, target: tuple[Path, int], chmod: str, mode: int):
+def test_new_folders_are_parents_the_last_one_with_the_sources_time(source: Path, target: tuple[Path, int], chmod: str, mode: int):
     tree, (root, fd) = Tree(str(source)), target
     (source / "d").chmod(0o2700)
     os.utime(source / "d", (30, 30))
     (root / "there").mkdir(0o711)
     look = Look((os.geteuid(), os.getegid()), parse_chmod(chmod) if chmod else None)
-    for place in ("new", "there"):
+    for place in ("new", "there", "deep/er"):
         Writer(fd, look).put(tree, files.select(tree, "d")[0], f"/{place}")
+    Writer(fd, look).put(tree, files.select(tree, "d/one")[0], "/its/own/")
+    Writer(fd, look).put_text("x", "x", "/a/text/")
+    assert {oct((root / place).stat().st_mode & 0o7777) for place in ("deep", "deep/er", "its", "its/own", "a", "a/text")} == {oct(mode)}
     new, there = ((root / place).stat() for place in ("new", "there"))
     assert oct(new.st_mode & 0o7777) == oct(mode) and oct(there.st_mode & 0o7777) == oct(0o711)
     assert new.st_mtime == there.st_mtime == 30
