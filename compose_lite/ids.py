@@ -12,6 +12,8 @@ WORKING_DIR, CONFIG_FILES = LABEL + "project.working_dir", LABEL + "project.conf
 ENVIRONMENT_FILE, VERSION, REPLACE = LABEL + "project.environment_file", LABEL + "version", LABEL + "replace"
 CONFIGURATION = "x-compose-lite.configuration"
 """Key of a create document: the Compose configuration of the service. Our engine keeps it, others do not read it."""
+UNMET = "x-compose-lite-unmet"
+"""Header of the answer to a start: limits that could not be kept and were not said when the container was made, as JSON."""
 HOOK = LABEL + "hook"
 """Of a container that runs a step of `pre_start`."""
 NETWORK, VOLUME = LABEL + "network", LABEL + "volume"

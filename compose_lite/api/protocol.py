@@ -18,6 +18,7 @@ import pydantic_core
 from compose_lite import reference as references
 from compose_lite.api.client import Answer, Content, EngineClient, Hijacked
 from compose_lite.errors import ApiError, Error
+from compose_lite.ids import UNMET
 from compose_lite.logins import Logins
 
 Document = dict[str, Any]
@@ -43,7 +44,7 @@ class Engine(Protocol):
     ) -> list[Document]: ...
     async def container(self, id: str, *, size: bool = False) -> Document: ...
     async def create_container(self, name: str | None, body: Document, *, platform: str | None = None) -> Document: ...
-    async def start(self, id: str) -> bool: ...
+    async def start(self, id: str) -> tuple[str, ...]: ...
     async def stop(self, id: str, *, timeout: int | None = None, signal: str | None = None) -> bool: ...
     async def restart(self, id: str, *, timeout: int | None = None, signal: str | None = None) -> None: ...
     async def kill(self, id: str, *, signal: str | None = None) -> None: ...
@@ -177,8 +178,11 @@ class DockerEngine:
         query = {"name": name, "platform": platform}
         return _document(await self.client.json("POST", "/containers/create", query=query, body=body))
 
-    async def start(self, id: str) -> bool:
-        return await self.client.json("POST", f"/containers/{id}/start") is not False
+    async def start(self, id: str) -> tuple[str, ...]:
+        """What our engine could not keep of its limits, and only knew now: `cpu realtime runtime: why`."""
+        async with self.client.stream("POST", f"/containers/{id}/start") as answer:
+            await answer.read()
+            return tuple(pydantic_core.from_json(answer.headers.get(UNMET, "[]")))
 
     async def stop(self, id: str, *, timeout: int | None = None, signal: str | None = None) -> bool:
         return await self.client.json("POST", f"/containers/{id}/stop", query={"t": timeout, "signal": signal}) is not False

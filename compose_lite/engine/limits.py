@@ -63,6 +63,17 @@ def warnings(unkept: Mapping[str, str], host: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def unsaid(unmet: Iterable[str], said: Iterable[str]) -> list[str]:
+    """Of what a start could not set (`memory limit: why`), that of which the creation's warnings had nothing."""
+    known = tuple(said)
+
+    def is_said(words: str) -> bool:
+        what = _SAYS.get(words, (words, ""))[0]
+        return any(f"does not support {what}." in sentence for sentence in known)
+
+    return [limit for limit in unmet if not is_said(limit.partition(":")[0])]
+
+
 def _sentence(what: str, outcome: str, controller: str) -> str:
     why = f" (no cgroup of ours has the controller {controller}: docs/rootless.md)" if controller else ""
     return f"Your kernel does not support {what}. {outcome}.{why}"

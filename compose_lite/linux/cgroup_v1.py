@@ -53,6 +53,8 @@ _THROTTLE = (
     ("throttleReadIOPSDevice", "riops", "blkio.throttle.read_iops_device"),
     ("throttleWriteIOPSDevice", "wiops", "blkio.throttle.write_iops_device"),
 )
+# What a group may have of it is taken from its parent's.
+SHARED_OUT = "cpu.rt_runtime_us"
 # Where the kernel has the BFQ scheduler's file instead.
 OTHER_NAMES = {"blkio.weight": "blkio.bfq.weight", "blkio.weight_device": "blkio.bfq.weight_device"}
 

@@ -247,12 +247,23 @@ def unkept(resources: Mapping[str, Any]) -> dict[str, str]:
     wanted = list(table.settings(resources))
     folders = _samples(where) if wanted else {}
     found: dict[str, str] = {}
-    for words, controller, file, _ in wanted:
+    for words, controller, file, value in wanted:
         if controller not in folders:
             found.setdefault(words, controller)
-        elif not any(os.path.exists(f"{folders[controller]}/{name}") for name in (file, table.OTHER_NAMES.get(file, file))):
+            continue
+        paths = [f"{folders[controller]}/{name}" for name in (file, table.OTHER_NAMES.get(file, file))]
+        shared_out = file == cgroup_v1.SHARED_OUT
+        if not any(map(os.path.exists, paths)) or (shared_out and not _has_as_much(paths[0], value)):
             found.setdefault(words, "")
     return found
+
+
+def _has_as_much(path: str, value: str) -> bool:
+    try:
+        have = int(read_file(path))
+    except (OSError, ValueError):
+        return False
+    return have < 0 or have >= int(value)
 
 
 def _samples(where: Layout) -> dict[str, str]:

@@ -265,7 +265,8 @@ class Converging:
             await self.before_start(step.service, id)
         told = Silent() if self.before_start else self.report  # attached: the output itself tells of the start
         told.event("Container", step.name, "Starting")
-        await self.engine.start(id)
+        for limit in await self.engine.start(id) or ():
+            self.report.warn(f"{step.name}: a limit is not kept: {limit}")
         self.started.add(id)
         if self.said.get(id):
             await logged(self.engine, id, self.said.pop(id))

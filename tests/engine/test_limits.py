@@ -64,3 +64,10 @@ def test_facts() -> None:
     assert {name for name, held in limits.facts({"memory limit": "", "cpuset": "cpuset"}).items() if not held} == {"MemoryLimit", "CPUSet"}
     for table in (cgroup_v1, cgroup_v2):
         assert set(limits._FACTS.values()) <= {one[0] for one in table.settings(limits.EVERYTHING)}
+
+
+def test_a_start_says_what_the_creation_did_not_know() -> None:
+    said = limits.warnings({"memory and swap limit": ""}, {})
+    unmet = ["memory and swap limit: no such file", "pids limit: pids.max: Invalid argument"]
+    assert limits.unsaid(unmet, said) == ["pids limit: pids.max: Invalid argument"]
+    assert limits.unsaid(unmet[:1], []) == unmet[:1]

@@ -57,6 +57,13 @@ def test_a_limit_without_its_file_is_named(hierarchies) -> None:
     assert cgroups.unkept(RARE) == {"cpu realtime period": "", "cpu realtime runtime": "", "block io weight of a device": ""}
 
 
+@pytest.mark.parametrize(("parents", "kept"), [("0", False), ("99", False), ("100", True), ("950000", True), ("-1", True), ("", False)])
+def test_real_time_is_taken_from_the_group_above(hierarchies, tmp_path, parents: str, kept: bool) -> None:
+    hierarchies(ours=True)
+    (tmp_path / "cpu/compose-lite/cpu.rt_runtime_us").write_text(parents)
+    assert cgroups.unkept({"cpu": {"realtimeRuntime": 100}}) == ({} if kept else {"cpu realtime runtime": ""})
+
+
 @pytest.fixture
 def unified(tmp_path, monkeypatch):
     """A folder that stands for a version 2 group that is ours."""

@@ -90,5 +90,6 @@ async def _start_service(work: Converging, name: str, by_service: dict[str, list
 
 async def _start_stranger(engine: Any, container: Seen, report: Any) -> None:
     report.event("Container", container.name, "Starting")
-    await engine.start(container.id)
+    for limit in await engine.start(container.id) or ():
+        report.warn(f"{container.name}: a limit is not kept: {limit}")
     report.event("Container", container.name, "Started", done=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from typing import Any
 
-from compose_lite.engine import callers, differences, documents, events, usage
+from compose_lite.engine import callers, differences, documents, events, limits, usage
 from compose_lite.engine.calls.rooms import Rooms
 from compose_lite.engine.lifecycle import Event, State
 from compose_lite.engine.server import Reply, Request
 from compose_lite.errors import EngineError
+from compose_lite.ids import UNMET
 from compose_lite.runtime.answers import StartFailed
 
 Document = dict[str, Any]
@@ -38,7 +40,11 @@ async def inspect(rooms: Rooms, request: Request) -> Document:
 
 
 async def start(rooms: Rooms, request: Request) -> Reply:
-    return Reply(204 if await rooms.containers.start(rooms.one(request)) else 304)
+    container = rooms.one(request)
+    if not await rooms.containers.start(container):
+        return Reply(304)
+    unsaid = limits.unsaid(container.unmet, container.warnings)
+    return Reply(204, headers={UNMET: json.dumps(unsaid)} if unsaid else {})
 
 
 async def stop(rooms: Rooms, request: Request) -> Reply:
