@@ -36,7 +36,7 @@ class Bridges:
         self._thread = attach.NamespaceThread(home)
         self._host_port = 0
         self._hostway: asyncio.Server | None = None
-        self._rootless = home is not None
+        self.rootless = home is not None
         if home is not None:
             self._thread.executor.submit(firewall.drop_stray_answers)
 
@@ -45,7 +45,7 @@ class Bridges:
 
     async def open_hostway(self) -> None:
         """Rootless: what is sent to a gateway reaches this machine. Before the first bridge is made."""
-        if self._rootless:
+        if self.rootless:
             with contextlib.suppress(OSError):
                 listener = await self.in_thread(hostway.open_listener)
                 self._host_port = listener.getsockname()[1]

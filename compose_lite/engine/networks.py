@@ -6,7 +6,9 @@ live of a container on it engine/seats.py.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
@@ -23,6 +25,7 @@ from compose_lite.units import rfc3339
 
 Document = dict[str, Any]
 Emit = Callable[[str, str, Document], None]
+_CHOICES, _PAUSE = 10, 0.05  # of a subnet, while others choose the same; seconds at most between two
 PREDEFINED = ("bridge", "host", "none")
 
 
@@ -40,6 +43,7 @@ class Networks:
     def __init__(self, store: NetworkStore, emit: Emit, containers: Mapping[str, NetworkContainer], bridges: Bridges) -> None:
         self._store, self._emit, self._containers = store, emit, containers
         self.bridges = bridges
+        self._standing: dict[str, asyncio.Lock] = {}
         self.guests: dict[str, NetworkContainer] = {}  # builds' containers: on a network, but none of the engine's
         self._by_id: dict[str, Document] = {document["Id"]: document for document in store.networks()}
         for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
@@ -122,6 +126,7 @@ class Networks:
             says = f"error while removing network: network {document['Name']} has active endpoints ({who})"
             raise EngineError(says, http_status=403, code="network-in-use", remedy="Stop or disconnect these containers first.")
         del self._by_id[document["Id"]]
+        self._standing.pop(document["Id"], None)
         await self.bridges.remove(document)
         self._store.delete_network(document["Id"])  # last: a stored network is how a crash's leftovers are found
         self.tell("destroy", document)
@@ -181,6 +186,22 @@ class Networks:
             status = 400 if endpoint.get("IPAMConfig") else 500
             raise EngineError(error.says, http_status=status, code=error.code, remedy=error.remedy) from error
 
+    async def stand(self, network: Document) -> None:
+        """Its bridge, on a subnet that nobody else has: when the bridge shows others what we took, another engine (or dockerd) may have
+        chosen the same at that moment. Then the next one is taken, after a pause of any length, as the other may do the same."""
+        if network["Driver"] != "bridge":
+            return
+        async with self._standing.setdefault(network["Id"], asyncio.Lock()):
+            for _ in range(_CHOICES):
+                self.ensure_subnet(network)
+                if network["Id"] in self.bridges.made:
+                    return
+                index = await self.bridges.bridge(network)
+                if self.bridges.rootless or self._is_used(network) or not addressing.chosen_overlap(network, _routes(but=index)):
+                    return
+                await self.bridges.remove(network)
+                await asyncio.sleep(random.uniform(0, _PAUSE))
+
     def ensure_subnet(self, network: Document) -> None:
         """The default bridge gets its subnet when it is first needed; one that somebody else took meanwhile is changed."""
         if network["Driver"] != "bridge" or (network["IPAM"]["Config"] and not self._taken_meanwhile(network)):
@@ -196,10 +217,12 @@ class Networks:
 
         A bridge stands only while something runs on its network, so nothing showed the others that it was ours.
         """
+        return not (network["Id"] in self.bridges.made or self._is_used(network)) and addressing.chosen_overlap(network, _routes())
+
+    def _is_used(self, network: Document) -> bool:
+        """Somebody has an address of it."""
         here = (e for c in self.users(network) for e in c.endpoints.values() if e["NetworkID"] == network["Id"])
-        if network["Id"] in self.bridges.made or any(e["IPAddress"] or e["GlobalIPv6Address"] for e in here):
-            return False
-        return addressing.chosen_overlap(network, _routes())
+        return any(e["IPAddress"] or e["GlobalIPv6Address"] for e in here)
 
     def host_gateway(self, container: NetworkContainer) -> str:
         """An address where the machine itself answers: the gateway of the container's own way out, which surely exists;
@@ -286,8 +309,8 @@ def _public(network: Document) -> Document:
     return shown
 
 
-def _routes() -> list[pools.Network]:
-    """Where the machine can reach already."""
+def _routes(but: int = 0) -> list[pools.Network]:
+    """Where the machine can reach already. but: the index of a link that does not count."""
     with contextlib.suppress(OSError), Route() as route:
-        return [pools.parse_subnet(f"{address}/{prefix}") for _, address, prefix in route.routes()]
+        return [pools.parse_subnet(f"{address}/{prefix}") for link, address, prefix in route.routes() if not but or link != but]
     return []

@@ -104,6 +104,7 @@ class Seats:
         try:
             for network, settings in wanted:
                 if network["Id"] not in seat.connected:
+                    await self._networks.stand(network)
                     old = container.endpoints.get(network["Name"])
                     container.endpoints[network["Name"]] = new_endpoint(network, settings, container, old)
                     self._networks.give_addresses(container, network)
@@ -242,6 +243,7 @@ class Seats:
         seat = self._seats.get(container.id)
         if container.running and seat:
             try:
+                await self._networks.stand(network)
                 self._networks.give_addresses(container, network)
                 if network["Driver"] == "bridge":
                     await self._plug(container, seat, network)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
@@ -214,13 +215,14 @@ class Route(NetlinkSocket):
         return found
 
     def routes(self) -> list[tuple[int, str, int]]:
-        """(family, destination, prefix) of every unicast route with a destination, of the main table."""
+        """(index of its link, destination, prefix) of every unicast route with a destination, of the main table. Index 0: several links."""
         found = []
         for body in self.dump(RTM_GETROUTE, struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0), "list routes"):
             family, prefix, _, _, table, _, _, kind, _ = struct.unpack_from("=BBBBBBBBI", body)
             fields = dict(attributes(body[12:]))
             if RTA_DST in fields and kind == RTN_UNICAST and table == RT_TABLE_MAIN and family in (socket.AF_INET, socket.AF_INET6):
-                found.append((family, socket.inet_ntop(family, fields[RTA_DST]), prefix))
+                link = int.from_bytes(fields.get(RTA_OIF, b""), sys.byteorder)
+                found.append((link, socket.inet_ntop(family, fields[RTA_DST]), prefix))
         return found
 
 

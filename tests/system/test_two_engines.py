@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from compose_lite.linux.netlink import Route
 from tests.system.engines import Engine
 
 pytestmark = [pytest.mark.system, pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -38,3 +39,27 @@ def test_a_network_that_nobody_has_used_yet_moves_out_of_the_way(engines: tuple[
     second.run("start")
     assert subnet(first) != subnet(second)
     assert first.rows()["a"]["State"] == second.rows()["a"]["State"] == "running"
+
+
+def test_both_choose_at_the_same_moment(engines: tuple[Engine, Engine]) -> None:
+    """Each network has a subnet of its own, and each container reaches its gateway."""
+    names = [f"n{n}" for n in range(4)]
+    web = "{image: 'rootfs:/', command: sleep 600, init: true, networks: [%s]}"
+    for engine in engines:
+        engine.spec(
+            "services:\n" + "".join(f"  s{n}: {web % n}\n" for n in names) + "networks:\n" + "".join(f"  {n}: {{}}\n" for n in names)
+        )
+    for _ in range(3):
+        ups = [engine.start("up", "-d") for engine in engines]
+        assert [up.communicate(timeout=120)[0] or up.returncode for up in ups] == [0, 0]
+        found = []
+        for engine in engines:
+            for name in names:
+                (network,) = json.loads(engine.run("network", "inspect", f"{engine.env['COMPOSE_PROJECT_NAME']}_{name}"))
+                found.append(network["IPAM"]["Config"][0]["Subnet"])
+        assert len(set(found)) == len(found) == 8
+        with Route() as route:
+            routed = [f"{address}/{prefix}" for _, address, prefix in route.routes()]
+        assert all(routed.count(subnet) == 1 for subnet in found)
+        for engine in engines:
+            engine.run("down", "-t", "0")
