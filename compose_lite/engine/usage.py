@@ -101,6 +101,11 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
+def _is_ours(name: str, argv: str) -> bool:
+    """A fork of the zygote on its way into the container, which is in its cgroup until the execve of an exec's program."""
+    return name == "cl-zygote" and (not argv or "compose_lite.runtime.zygote" in argv)
+
+
 def _process(pid: int) -> dict[str, str] | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
@@ -109,6 +114,8 @@ def _process(pid: int) -> dict[str, str] | None:
     except OSError:
         return None
     name, _, rest = text.partition("(")[2].rpartition(")")
+    if _is_ours(name, argv):
+        return None
     fields = rest.split()
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     began = boot + int(fields[19]) / _TICKS
