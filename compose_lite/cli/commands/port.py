@@ -26,7 +26,7 @@ async def run(context: Context, service: str, private_port: str, index: int, pro
     protocol = (said or protocol).lower()
     _, name = context.load_or_name()
     found = await containers_of(await context.engine(), name, [service])
-    found = [c for c in found if not index or c.number == index]
+    found = [c for c in found if c.running and (not index or c.number == index)]
     if not found:
         where = f" container #{index}" if index else ""
         raise ProjectError("not-running", f'service "{service}" is not running{where}')
