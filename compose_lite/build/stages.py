@@ -85,10 +85,11 @@ class Planner:
         start = stage.start
         try:
             expanded = words.expand(start.base, self.globals, self._rules)
-            platform = words.expand(start.platform, self.globals, self._rules).text if start.platform else ""
+            wish = words.expand(start.platform, self.globals, self._rules)
         except BuildError as error:
             raise self.file.error(error, start.line) from None
-        self._check_from(stage, expanded)
+        platform = wish.text
+        self._check_from(stage, expanded, wish)
         name = expanded.text
         if not name:
             raise self.file.error(BuildError("dockerfile", f"base name ({start.base}) should not be blank"), start.line)
@@ -115,11 +116,14 @@ class Planner:
             says = f'failed to parse platform {text}: "{text}": unknown operating system or architecture: invalid argument'
             raise self.file.error(BuildError("dockerfile", says), line)
 
-    def _check_from(self, stage: Stage, expanded: words.Expansion) -> None:
+    def _check_from(self, stage: Stage, expanded: words.Expansion, platform: words.Expansion) -> None:
         span = stage.start.line.span
         declared = {name for arg in self.file.globals for name, _ in arg.items}
-        for name in sorted(expanded.unset - declared):
+        for name in sorted((expanded.unset | platform.unset) - declared):
             self.file.warn("UndefinedArgInFrom", f"FROM argument '{name}' is not declared{hint(name, self.globals)}", span)
+        if platform.used == {"TARGETPLATFORM"} and not platform.unset and platform.text == self.globals["TARGETPLATFORM"]:
+            says = f"Setting platform to predefined {stage.start.platform} in FROM is redundant as this is the default behavior"
+            self.file.warn("RedundantTargetPlatform", says, span)
         if "$" not in stage.start.base:
             return
         try:

@@ -164,7 +164,8 @@ def capabilities(host: Mapping[str, Any], held: Sequence[str]) -> list[str]:
 
 
 def capability_names(values: Iterable[str] | None) -> list[str]:
-    return list(dict.fromkeys(name if (name := v.upper()) == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for v in values or ()))
+    """As Docker shows them: each once, in order."""
+    return sorted({name if (name := v.upper()) == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for v in values or ()})
 
 
 def check_capabilities(host: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from compose_lite.errors import SpecError, UsageError, nearest
@@ -80,7 +80,22 @@ def _services(options: LoadOptions, _: ConfigWish) -> ConfigText:
         model = load_model(options)
         return _names(sorted(model.tree.get("services") or ()), model.warnings)
     loaded = _whole(options)
-    return _names(sorted(loaded.project.services), loaded.warnings)
+    return _names(_dependencies_first(loaded.project.services), loaded.warnings)
+
+
+def _dependencies_first(services: Mapping[str, Service]) -> list[str]:
+    """The names in order, but each behind those that it depends on."""
+    found: dict[str, None] = {}
+
+    def add(name: str, around: tuple[str, ...]) -> None:
+        if name in services and name not in found and name not in around:
+            for needed in sorted(services[name].depends_on):
+                add(needed, (*around, name))
+            found[name] = None
+
+    for name in sorted(services):
+        add(name, ())
+    return list(found)
 
 
 def _volumes(options: LoadOptions, _: ConfigWish) -> ConfigText:

@@ -112,6 +112,7 @@ def test_only_needed_stages_and_their_order():
         ("ARG X\nFROM $X\n", "should not be blank"),
         ("FROM a\nVOLUME /x $NOTHING\n", "VOLUME specified can not be an empty string"),
         ("FROM a\nRUN --mount=type=bind,target=/ x\n", 'invalid mount target "/"'),
+        ("FROM a\nRUN --mount=from=b x\n", 'invalid mount target "/"'),
         ("FROM a\nRUN --mount=type=cache,target=$NOTHING x\n", 'invalid mount target "/"'),
     ],
 )
@@ -127,6 +128,29 @@ def test_missing_target():
 def test_checks_that_need_values():
     planner, _ = planned("ARG B\nFROM ${B:-a}${NOPE}\nWORKDIR rel\nCOPY x /$UNDEFINED\n")
     assert {"UndefinedArgInFrom", "WorkdirRelativePath", "UndefinedVar"} <= {w.rule for w in planner.file.warnings}
+
+
+@pytest.mark.parametrize("mount", ["from=b", "type=cache", "type=tmpfs", "type=bind,from=b,target="])
+def test_a_mount_without_a_target_is_on_the_working_folder(mount: str):
+    run = planned(f"FROM a AS b\nFROM a\nWORKDIR /w\nRUN --mount={mount} x\n")[1].operations[-1]
+    assert isinstance(run, Run) and [one.target for one in run.mounts] == ["/w"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "rules"),
+    [
+        ("$TARGETPLATFORM", ["RedundantTargetPlatform"]),
+        ("${TARGETPLATFORM:-linux/amd64}", ["RedundantTargetPlatform"]),
+        ("$BUILDPLATFORM", []),
+        ("$TARGETOS/$TARGETARCH", []),
+        ("linux/amd64$NOTHING", ["UndefinedArgInFrom"]),
+        ("$TARGETPLATFORM$NOTHING", ["UndefinedArgInFrom"]),
+        ("linux/amd64", ["FromPlatformFlagConstDisallowed"]),
+    ],
+)
+def test_platforms_that_say_nothing(platform: str, rules: list[str]):
+    planner, _ = planned(f"FROM --platform={platform} a\n")
+    assert [w.rule for w in planner.file.warnings] == rules
 
 
 @pytest.mark.parametrize(

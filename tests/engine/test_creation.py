@@ -48,7 +48,7 @@ def test_the_services_variables_come_first_and_a_bare_name_stays() -> None:
 
 def test_capabilities_are_shown_once() -> None:
     host, _ = creation.host_config_of({"HostConfig": {"CapAdd": ["net_admin", "CAP_NET_ADMIN", "all"]}}, 1)
-    assert host["CapAdd"] == ["CAP_NET_ADMIN", "ALL"]
+    assert host["CapAdd"] == ["ALL", "CAP_NET_ADMIN"]
     with pytest.raises(EngineError, match='invalid CapDrop: unknown capability: "CAP_ALL"'):
         creation.host_config_of({"HostConfig": {"CapDrop": ["CAP_ALL"]}}, 1)
 

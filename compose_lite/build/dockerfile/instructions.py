@@ -315,8 +315,6 @@ def _checked(kind: str, values: dict[str, str | None]) -> Mount:
     if kind == "secret" and readonly is not None:
         raise _bad("secret mounts are always read-only: readonly and readwrite are not allowed")
     target = values.get("target") or ""
-    if kind in ("bind", "cache", "tmpfs") and not target:
-        raise _bad(f'mount type "{kind}" requires a target' if kind != "bind" else "target is required")
     if kind == "secret" and not (values.get("id") or values.get("source") or target):
         raise _bad("invalid secret mount. one of source, target required")
     return Mount(

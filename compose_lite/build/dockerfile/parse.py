@@ -190,10 +190,7 @@ def _check_from(found: Dockerfile, stage: Stage, names: set[str]) -> None:
             found.warn("DuplicateStageName", f'Duplicate stage name "{start.name}", stage names should be unique', span)
         names.add(start.name)
     platform = start.platform
-    if platform in ("$TARGETPLATFORM", "${TARGETPLATFORM}"):
-        says = f"Setting platform to predefined {platform} in FROM is redundant as this is the default behavior"
-        found.warn("RedundantTargetPlatform", says, span)
-    elif platform and "$" not in platform and not (start.name and platform.rpartition("/")[2] in start.name):
+    if platform and "$" not in platform and not (start.name and platform.rpartition("/")[2] in start.name):
         found.warn("FromPlatformFlagConstDisallowed", f'FROM --platform flag should not use constant value "{platform}"', span)
 
 

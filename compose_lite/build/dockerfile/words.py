@@ -34,13 +34,15 @@ class Expansion:
     words: list[str]
     unset: set[str] = field(default_factory=set)
     """Names that were asked for and are not set."""
+    used: set[str] = field(default_factory=set)
+    """Those that are."""
 
 
 def expand(text: str, env: Mapping[str, str], rules: Rules = Rules()) -> Expansion:
     """The text with its variables replaced, as one word and split into words; BuildError `expansion` where it cannot be."""
     reader = _Reader(text, env, rules)
     result, words = reader.until(_END, rules.raw_escapes)
-    return Expansion(result, words, reader.unset)
+    return Expansion(result, words, reader.unset, reader.used)
 
 
 class _Words:
@@ -75,6 +77,7 @@ class _Reader:
         self._text, self._env, self._rules, self._at = text, env, rules, 0
         self._raw_escapes = rules.raw_escapes
         self.unset: set[str] = set()
+        self.used: set[str] = set()
 
     def _peek(self) -> str:
         return self._text[self._at] if self._at < len(self._text) else _END
@@ -157,6 +160,7 @@ class _Reader:
 
     def _lookup(self, name: str) -> tuple[str, bool]:
         if name in self._env:
+            self.used.add(name)
             return self._env[name], True
         if name and name not in _SPECIAL and not name[0].isdigit():
             self.unset.add(name)
