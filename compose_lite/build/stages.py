@@ -452,7 +452,7 @@ class _Work:
     def _workdir(self, one: ins.Word, triggered: bool) -> None:
         wish = self.word(one.text, line=one.line)
         if not wish.startswith("/") and not self.workdir_set:
-            says = f'Relative workdir "{wish}" can have unexpected results if the base image changes'
+            says = f"Relative workdir {quoted(wish)} can have unexpected results if the base image changes"
             self.file.warn("WorkdirRelativePath", says, one.line.span)
         self.workdir_set = self.workdir_set or wish.startswith("/")
         before = str(self.config.get("WorkingDir") or "/")

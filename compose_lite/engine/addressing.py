@@ -61,6 +61,24 @@ def taken_addresses(network: Mapping[str, Any], endpoints: Iterable[Mapping[str,
     return {pools.parse_address(text) for text in texts if text}
 
 
+def check_wish(network: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """That the addresses asked for lie in subnets that the user gave the network, since ours may be others tomorrow. In Docker's words."""
+    if "x-wished" not in network:
+        return
+    wished = [pools.parse_subnet(one["Subnet"]) for one in network["x-wished"] if one.get("Subnet")]
+    asked = settings.get("IPAMConfig") or {}
+    for version, text in ((4, asked.get("IPv4Address")), (6, asked.get("IPv6Address"))):
+        mine = [subnet for subnet in wished if subnet.version == version]
+        if not text or any(pools.parse_address(text) in subnet for subnet in mine):
+            continue
+        says = "user specified IP address is supported only when connecting to networks with user configured subnets"
+        if mine:
+            says = f"no configured subnet or ip-range contain the IP address {text}"
+        raise NetworkError(
+            "address-outside", f"invalid endpoint settings:\n{says}", remedy="Give the network a subnet that has it (`ipam`)."
+        )
+
+
 def give_addresses(network: Mapping[str, Any], endpoint: Document, taken: set[pools.Address]) -> None:
     """Chooses the endpoint's addresses, one a family, and notes them and the gateways in it."""
     wanted = endpoint.get("IPAMConfig") or {}

@@ -64,9 +64,12 @@ class Containers(Runs):
         endpoints = container.networking_config.get("EndpointsConfig") or {}
         if "default" in endpoints:  # what the docker program says for the default bridge
             endpoints.setdefault("bridge", endpoints.pop("default"))
-        container.mounts = self.volumes.mount_points(container, (), self.find)
-        with contextlib.suppress(EngineError):  # an unknown network is told at the start, as Docker does
+        try:
             self.seats.declare(container)
+        except EngineError as error:
+            if error.http_status != 404:  # an unknown network is told at the start, as Docker does
+                raise
+        container.mounts = self.volumes.mount_points(container, (), self.find)
         self.preparation.make_folders(container, self.images)
         self.all[id] = container
         self._names[plain] = id

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from compose_lite.engine import endpoints, links
+from compose_lite.engine import addressing, endpoints, links
 from compose_lite.engine.bridges import link_group, mtu
 from compose_lite.engine.endpoints import NetworkContainer, cidr, endpoint_order, has_names, mode_of, new_endpoint, shares
 from compose_lite.engine.networks import Networks
@@ -77,8 +77,9 @@ class Seats:
     # --- a container's life
 
     def declare(self, container: NetworkContainer) -> None:
-        """At create: the endpoints it will have, without addresses yet. 404 for an unknown network."""
+        """At create: the endpoints it will have, without addresses yet. 404: an unknown network; 400: an address that cannot be had."""
         for network, settings in self._networks.wanted(container):
+            _check_wish(network, settings, f"invalid config for network {network['Name']}: ")
             container.endpoints[network["Name"]] = new_endpoint(network, settings, container)
 
     async def sandbox(self, container: NetworkContainer) -> attach.Sandbox | None:
@@ -238,6 +239,7 @@ class Seats:
         if any(e["NetworkID"] == network["Id"] for e in container.endpoints.values()):
             says = f"endpoint with name {container.name} already exists in network {network['Name']}"
             raise EngineError(says, http_status=403, code="endpoint-exists")
+        _check_wish(network, settings or {})
         container.networking_config.setdefault("EndpointsConfig", {})[network["Name"]] = settings or {}
         container.endpoints[network["Name"]] = new_endpoint(network, settings or {}, container)
         seat = self._seats.get(container.id)
@@ -407,3 +409,10 @@ def _published(ident: str) -> Published:
     """The inverse of the id that Publisher gives a port: container/80/tcp/address/port."""
     _, port, protocol, address, host_port = ident.split("/")
     return Published(Binding(int(port), protocol, (address,), int(host_port), int(host_port)), address, int(host_port), ident)
+
+
+def _check_wish(network: Document, settings: Mapping[str, Any], head: str = "") -> None:
+    try:
+        addressing.check_wish(network, settings)
+    except NetworkError as error:
+        raise EngineError(head + error.says, http_status=400, code=error.code, remedy=error.remedy) from error

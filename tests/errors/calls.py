@@ -131,7 +131,9 @@ def runtime_init(folder: Path) -> None:
 CALLS: dict[str, Call] = {
     **ENGINE_CALLS,
     "address-in-use": lambda folder: addresses.check_address("172.28.0.2", [NET], {ipaddress.ip_address("172.28.0.2")}),
-    "address-outside": lambda folder: addresses.check_address("10.0.0.5", [NET], ()),
+    "address-outside": lambda folder: addressing.check_wish(
+        {"x-wished": [{"Subnet": str(NET)}]}, {"IPAMConfig": {"IPv4Address": "10.0.0.5"}}
+    ),
     "address-pools-used-up": lambda folder: addresses.choose_subnet([ipaddress.ip_network("0.0.0.0/0")]),
     "archive-kind": lambda folder: archive.load(store(folder), tar({"readme": b"x"})),
     "archive-member": lambda folder: archive.load(store(folder), tar({"manifest.json": b'[{"Config": "config.json", "Layers": []}]'})),
