@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.spec.differential.compare import Compared, compare, files, reference
+from tests.spec.differential.real import compare_real
 
 
 def main() -> int:
@@ -22,11 +23,15 @@ def main() -> int:
     parser.add_argument("--state", type=Path, help="a folder in which finished shards are noted")
     parser.add_argument("--reference", type=int, default=0, metavar="N", help="ask a Docker Compose about N of the documents")
     parser.add_argument("--reference-command", default="docker compose", metavar="WORDS")
+    parser.add_argument("--folder", type=Path, help="instead: ask a Docker Compose about the Compose files below it, and compare `config`")
     parser.add_argument("--show", type=int, default=20, help="so many disagreements in full")
     wanted = parser.parse_args()
     first, _, parts = wanted.shard.partition("/")
     shards = [(int(first), int(parts))] if wanted.shard else [(i, 10) for i in range(10)]
     total = Compared()
+    if wanted.folder:
+        shards = []
+        total = compare_real(wanted.folder.absolute(), wanted.reference_command.split())
     with tempfile.TemporaryDirectory(prefix="differential-", dir="/tmp") as folder:
         files(Path(folder))
         for shard, of in shards:
