@@ -315,6 +315,11 @@ def check_host_config(host: Document) -> list[str]:
         raise EngineError("can't create 'AutoRemove' container with restart policy", http_status=400)
     ociconfig.check_capabilities(host, capabilities.NAMES)
     ociconfig.security_options(host)
+    for name in host.get("Sysctls") or ():
+        parts = name.split(".", 4)
+        if len(parts) == 5 and parts[0] == "net" and parts[3].startswith("eth"):  # there is none before the start
+            says = f'interface specific sysctl setting "{name}" must be supplied using driver option'
+            raise EngineError(f"{says} 'com.docker.network.endpoint.sysctls'", http_status=400)
     for rule in host["DeviceCgroupRules"] or ():
         ociconfig.device_rule(rule)
     if host.get("StorageOpt"):

@@ -149,7 +149,7 @@ def extra_hosts(container: NetworkContainer, host_gateway: str) -> Iterator[tupl
 
 def hosts_text(container: NetworkContainer, extra: Iterable[tuple[str, str]]) -> str:
     """/etc/hosts of a container with a namespace of its own."""
-    lines = [*_LOCAL_HOSTS, *(f"{address}\t{name}" for name, address in extra)]
+    lines = [*(_LOCAL_HOSTS if _has_ipv6(container) else _LOCAL_HOSTS[:1]), *(f"{address}\t{name}" for name, address in extra)]
     host, domain = container.config.get("Hostname") or short(container.id), container.config.get("Domainname") or ""
     if not domain and "." in host:  # it is the long name then
         host, _, domain = host.partition(".")
@@ -158,6 +158,11 @@ def hosts_text(container: NetworkContainer, extra: Iterable[tuple[str, str]]) ->
         endpoint = container.endpoints[name]
         lines += [f"{endpoint[k]}\t{names}" for k in ("IPAddress", "GlobalIPv6Address") if endpoint.get(k)]
     return "\n".join(lines) + "\n"
+
+
+def _has_ipv6(container: NetworkContainer) -> bool:
+    wishes = container.host_config.get("Sysctls") or {}
+    return not any(str(wishes.get(f"net.ipv6.conf.{where}.disable_ipv6", "")) == "1" for where in ("all", "lo"))
 
 
 def resolv_conf_text(container: NetworkContainer, machine: ResolvConf, *, named: bool) -> str:

@@ -91,6 +91,10 @@ class Execs:
         host = {**container.host_config, "Privileged": container.host_config["Privileged"] or body.get("Privileged")}
         user = self._containers.preparation.user(container, body.get("User") or container.config.get("User") or "")
         bounding = ociconfig.capabilities(host, self._containers.preparation.held)
+        where = body.get("WorkingDir") or ""
+        if where and not where.startswith("/"):
+            says = "OCI runtime exec failed: exec failed: Cwd must be an absolute path"
+            raise EngineError(says, http_status=400, code="exec-start")
         tty, linked = bool(body.get("Tty")), links.environment(container, self._containers.find)
         made: Document = {
             "terminal": tty,

@@ -142,7 +142,10 @@ def _prepare(launch: dict[str, Any], bundle: str, sync: _socket.socket, stdio: S
         hooks.run(config["hooks"], "createContainer", state)
     # 9. The new root; the old one is gone from here on (and with it every file that Python could import).
     root.enter()
-    rootfs.make_working_folder(process.get("cwd") or "/")  # in a root that is to be read-only, too
+    cwd = process.get("cwd") or "/"
+    rootfs.make_working_folder(cwd)  # in a root that is to be read-only, too
+    if os.path.exists(cwd) and not os.path.isdir(cwd):
+        raise StartError(126, f"Cannot mkdir: {cwd} is not a directory")
     if (config.get("root") or {}).get("readonly"):
         mounts.restrict("/", mounts.RDONLY)
     if config.get("hooks"):
@@ -330,7 +333,9 @@ def _try_chdir(path: str) -> bool:
     except FileNotFoundError as error:
         raise StartError(127, f'chdir to cwd ("{path}") set in config.json failed: no such file or directory') from error
     except NotADirectoryError as error:
-        raise StartError(126, f"Cannot mkdir: {path} is not a directory") from error
+        says = "not a directory: Are you trying to mount a directory onto a file (or vice-versa)?"
+        says += " Check if the specified host path exists and is the expected type"
+        raise StartError(127, f'chdir to cwd ("{path}") set in config.json failed: {says}') from error
 
 
 def _become_user(user: Mapping[str, Any]) -> None:

@@ -77,6 +77,8 @@ class Root:
                 self._cgroup(destination, place, options)
             else:
                 _new_file_system(kind, str(source or kind), place, options)
+                if options.propagation:
+                    self._propagate(destination, options.propagation)
         except OSError as error:
             raise _mount_error(source, destination, error) from error
         finally:
@@ -110,6 +112,13 @@ class Root:
             if options.propagation:
                 mounts.mount(None, here, None, options.propagation)
             mounts.restrict(here, options.flags, recursive=options.recursive)
+        finally:
+            os.close(above)
+
+    def _propagate(self, destination: str, flags: int) -> None:
+        above = openat2.open_path(self.fd, destination)
+        try:
+            mounts.mount(None, f"/proc/self/fd/{above}", None, flags)
         finally:
             os.close(above)
 
@@ -166,11 +175,15 @@ class Root:
 
     # Devices
 
-    def make_devices(self, devices: Iterable[Mapping[str, Any]]) -> None:
-        """The nodes and links of /dev. Where mknod(2) is refused (user namespaces) the host's node is bound."""
+    def make_devices(self, devices: Sequence[Mapping[str, Any]]) -> None:
+        """The nodes and links of /dev; one that is asked for takes a usual one's place. Where mknod(2) is refused (user namespaces)
+        the host's node is bound."""
         here = openat2.make_folders(self.fd, "/dev")
         try:
+            wished = {os.path.normpath(device["path"]) for device in devices}
             for name, major, minor in _DEFAULT_DEVICES:
+                if f"/dev/{name}" in wished:
+                    continue
                 node = {"path": f"/dev/{name}", "type": "c", "major": major, "minor": minor, "fileMode": 0o666}
                 self._make_node(here, name, node)
             for device in devices:
@@ -325,8 +338,6 @@ def _new_file_system(kind: str, source: str, place: str, options: mounts.Options
             mounts.mount("/sys", place, None, mounts.BIND | mounts.REC)
         else:
             raise
-    if options.propagation:
-        mounts.mount(None, place, None, options.propagation)
 
 
 def found_by_globs(root: str, patterns: Iterable[str]) -> list[str]:

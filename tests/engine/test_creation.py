@@ -202,3 +202,10 @@ def test_a_stop_signal_may_be_any_number() -> None:
         assert creation.config_of({"StopSignal": word, "Cmd": ["x"]}, {}, "1" * 64, "m")["StopSignal"] == word
     with pytest.raises(EngineError, match=r"^invalid signal: SIGRTMIN\+16"):
         creation.config_of({"StopSignal": "SIGRTMIN+16", "Cmd": ["x"]}, {}, "1" * 64, "m")
+
+
+@pytest.mark.parametrize("key", ["ipv4.conf.eth0.rp_filter", "ipv6.neigh.eth1.x"])
+def test_sysctls_of_an_interface_are_its_endpoints_matter(key: str) -> None:
+    creation.host_config_of({"HostConfig": {"Sysctls": {"net.ipv4.conf.all.x": "1", "net.core.somaxconn": "1"}}}, 1)
+    with pytest.raises(EngineError, match=r"interface specific sysctl setting .* must be supplied using driver option"):
+        creation.host_config_of({"HostConfig": {"Sysctls": {f"net.{key}": "1"}}}, 1)

@@ -102,3 +102,8 @@ def test_hardware_addresses(text: str, found: str) -> None:
 def test_what_is_no_hardware_address(text: str) -> None:
     with pytest.raises(EngineError, match="invalid MAC address"):
         endpoints.hardware_address(text)
+
+
+def test_without_ipv6_no_hosts_of_it() -> None:
+    made = container({"Sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"}})
+    assert endpoints.hosts_text(made, ()).splitlines() == ["127.0.0.1\tlocalhost"]

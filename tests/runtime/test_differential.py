@@ -73,7 +73,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "sysctls": {"host": {"Sysctls": {"net.ipv4.ip_forward": "1", "kernel.msgmax": "9000", "net.core.somaxconn": "99"}}},
     "devices": {
-        "devices": [ociconfig.Device("/dev/one", "c", 1, 3, 0o640, 5, 6, "rm"), ociconfig.Device("/dev/sub/two", "b", 7, 0, 0o600, 0, 0)],
+        "devices": [ociconfig.Device("/dev/one", "c", 1, 3, 0o640, 5, 6, "rm"), ociconfig.Device("/dev/sub/two", "b", 7, 0, 0o600, 0, 0),
+                    ociconfig.Device("/dev/full", "c", 1, 3, 0o600, 0, 0, "r")],
         "host": {"DeviceCgroupRules": ["c 10:* rwm"]},
     },
     "namespaces": {"host": {"IpcMode": "host", "PidMode": "host", "UTSMode": "host"}},

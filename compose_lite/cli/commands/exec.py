@@ -10,7 +10,7 @@ from compose_lite.cli.context import Context
 from compose_lite.cli.lifecycle import one_of
 from compose_lite.cli.pflag import Command, argument, arguments, flag, option, options
 from compose_lite.cli.streams import detach_keys, talk
-from compose_lite.errors import ApiError
+from compose_lite.errors import ApiError, UsageError
 
 COMMAND = Command(
     "exec",
@@ -32,6 +32,9 @@ COMMAND = Command(
 )
 
 
+_STATUSES = {"not found": 127, "no such file": 127, "not a directory": 127, "permission denied": 126, "must be an absolute path": 128}
+
+
 async def run(context: Context, service: str, command: Sequence[str], **o: Any) -> int:
     _, name = context.load_or_name()
     engine = await context.engine()
@@ -39,6 +42,8 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     terminal = os.isatty(0) and os.isatty(1) and not o["no_tty"] and not o["detach"]
     if o["no_tty"] is False or o["tty"]:
         terminal = not o["detach"]
+    if wrong := next((entry for entry in o["env"] if entry.startswith("=")), None):
+        raise UsageError("pair", f"invalid environment variable: {wrong}", status=1)
     body = {
         "Cmd": list(command),
         "Env": list(o["env"]),
@@ -57,7 +62,7 @@ async def run(context: Context, service: str, command: Sequence[str], **o: Any) 
     try:
         stream = await engine.exec_start(exec_id, tty=terminal)
     except ApiError as error:
-        error.status = 127 if "not found" in error.says or "no such file" in error.says else 126 if "permission denied" in error.says else 1
+        error.status = next((status for words, status in _STATUSES.items() if words in error.says), 1)
         raise
     async with stream:
         keys = detach_keys("", context.environ)

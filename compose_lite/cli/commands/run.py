@@ -223,7 +223,11 @@ def adapted(project: Project, service: Service, command: Sequence[str], o: dict[
         fields["working_dir"] = o["workdir"]
     environment = dict(service.environment)
     for path in o["env_from_file"]:
-        environment.update(parse((Path(cwd) / path).read_text(), environ.get))
+        try:
+            text = (Path(cwd) / path).read_text()
+        except OSError as error:
+            raise UsageError("option-file", f"open {path}: {(error.strerror or '').lower()}", status=1) from error
+        environment.update(parse(text, lambda name: None))  # what it does not say itself is nothing there
     for entry in o["env"]:
         key, equals, value = entry.partition("=")
         found = value if equals else environ.get(key)
