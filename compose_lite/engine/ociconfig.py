@@ -345,7 +345,7 @@ def _namespaces(host: Mapping[str, Any], around: Surroundings) -> list[Document]
 
 
 def _sysctls(host: Mapping[str, Any]) -> dict[str, str]:
-    """Only those of namespaces of its own; for the rest, runc's words. `net/core/somaxconn` is as good as with dots."""
+    """Only those of namespaces that are not the machine's; for the rest, runc's words. `net/core/somaxconn` is as good as with dots."""
     found = {_dotted(str(name)): str(value) for name, value in (host.get("Sysctls") or {}).items()}
     for name in found:
         if why := _refused_sysctl(host, name):
@@ -364,10 +364,10 @@ def _refused_sysctl(host: Mapping[str, Any], name: str) -> str:
     if name == "kernel.hostname":
         return 'is not allowed as it conflicts with the OCI "hostname" field'
     if name.startswith(_NET_SYSCTLS):
-        is_own = not str(host.get("NetworkMode", "")).startswith(("host", "container:"))
+        is_own = host.get("NetworkMode") != "host"
         return "" if is_own else "not allowed in host network namespace"
     if name in _IPC_SYSCTLS or name.startswith(_IPC_PREFIXES):
-        is_own = not str(host.get("IpcMode", "")).startswith(("host", "container:"))
+        is_own = host.get("IpcMode") != "host"
         return "" if is_own else "is not allowed in the hosts ipc namespace"
     if name == "kernel.domainname" and host.get("UTSMode") != "host":
         return ""

@@ -189,6 +189,8 @@ class Preparation:
         if self.volumes.is_readonly(point):
             point = {**point, "RW": False}
         mode = folder_mode(container.layers, point["Destination"]) if point["Type"] == "tmpfs" else 0
+        if point["Destination"].startswith("/dev/"):  # where nothing of the image is
+            mode = 0o1777
         made = ociconfig.user_mount(point, source, rootless=self.rootless, mode=mode)
         remap = self.remap_of(container)
         if remap is not None and point["Type"] in ("volume", "image"):

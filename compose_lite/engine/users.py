@@ -71,11 +71,12 @@ def _is_number(text: str) -> bool:
 
 
 def _find(entries: Iterable[list[str]], who: str) -> list[str] | None:
-    numeric = None
+    """By name, else by number: `01000` is 1000."""
+    numeric, wanted = None, str(int(who)) if _is_id(who) else who
     for fields in entries:
         if fields[0] == who:
             return fields
-        if numeric is None and fields[2] == who:
+        if numeric is None and (fields[2].lstrip("0") or "0") == wanted:
             numeric = fields
     return numeric
 

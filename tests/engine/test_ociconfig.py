@@ -195,6 +195,13 @@ def test_environment(env: list[str], tty: bool, wanted: list[str]) -> None:
     assert ociconfig.environment({"Env": env, "Tty": tty}, "h") == wanted
 
 
+def test_sysctls_of_namespaces_that_another_container_has() -> None:
+    record = container(
+        {"Sysctls": {"kernel.msgmax": "9000", "net.core.somaxconn": "9"}, "IpcMode": "container:x", "NetworkMode": "container:x"}
+    )
+    assert ociconfig.oci_config(record, around())[0]["linux"]["sysctl"] == {"kernel.msgmax": "9000", "net.core.somaxconn": "9"}
+
+
 def test_no_command() -> None:
     with pytest.raises(EngineError, match="no command specified"):
         ociconfig.oci_config(container(Cmd=[]), around())
