@@ -151,9 +151,8 @@ def hosts_text(container: NetworkContainer, extra: Iterable[tuple[str, str]]) ->
     """/etc/hosts of a container with a namespace of its own."""
     lines = [*(_LOCAL_HOSTS if _has_ipv6(container) else _LOCAL_HOSTS[:1]), *(f"{address}\t{name}" for name, address in extra)]
     host, domain = container.config.get("Hostname") or short(container.id), container.config.get("Domainname") or ""
-    if not domain and "." in host:  # it is the long name then
-        host, _, domain = host.partition(".")
-    names = f"{host}.{domain} {host}" if domain else host
+    long = f"{host}.{domain}" if domain else host
+    names = f"{long} {long.partition('.')[0]}" if "." in long else long
     for name in endpoint_order(container):
         endpoint = container.endpoints[name]
         lines += [f"{endpoint[k]}\t{names}" for k in ("IPAddress", "GlobalIPv6Address") if endpoint.get(k)]

@@ -107,3 +107,19 @@ def test_what_is_no_hardware_address(text: str) -> None:
 def test_without_ipv6_no_hosts_of_it() -> None:
     made = container({"Sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"}})
     assert endpoints.hosts_text(made, ()).splitlines() == ["127.0.0.1\tlocalhost"]
+
+
+@pytest.mark.parametrize(
+    ("host", "domain", "names"),
+    [
+        ("web", "", "web"),
+        ("web.a.b", "", "web.a.b web"),
+        ("web", "a.b", "web.a.b web"),
+        ("web.a", "b", "web.a.b web"),
+        ("web.", "", "web. web"),
+    ],
+)
+def test_the_long_name_and_its_first_part(host: str, domain: str, names: str) -> None:
+    made = container(Hostname=host, Domainname=domain)
+    made.endpoints["n"] = {"IPAddress": "172.18.0.2", "GlobalIPv6Address": ""}
+    assert endpoints.hosts_text(made, ()).splitlines()[-1] == f"172.18.0.2\t{names}"
