@@ -84,12 +84,13 @@ def dns_names(container: NetworkContainer, settings: Mapping[str, Any]) -> list[
 def new_endpoint(
     network: Document, settings: Mapping[str, Any], container: NetworkContainer, old: Mapping[str, Any] | None = None
 ) -> Document:
-    """An endpoint's document without addresses."""
+    """An endpoint's document without addresses. A hardware address of the container's is that of its first network's alone."""
+    own = container.config.get("MacAddress") if mode_of(container) in (network["Name"], network["Id"]) else ""
     return {
         "IPAMConfig": settings.get("IPAMConfig"),
         "Links": settings.get("Links"),
         "Aliases": settings.get("Aliases"),
-        "MacAddress": hardware_address(settings.get("MacAddress") or container.config.get("MacAddress") or ""),
+        "MacAddress": hardware_address(settings.get("MacAddress") or own or ""),
         "DriverOpts": settings.get("DriverOpts"),
         "GwPriority": settings.get("GwPriority") or 0,
         "NetworkID": network["Id"],
@@ -216,6 +217,12 @@ def network_settings(container: NetworkContainer, published: Iterable[Published]
         "MacAddress": default.get("MacAddress", ""),
         "Networks": networks,
     }
+
+
+def is_link_local(address: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(address).is_link_local
+    return False
 
 
 def _is_loopback(server: str) -> bool:

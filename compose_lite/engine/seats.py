@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from compose_lite.engine import addressing, endpoints, links
 from compose_lite.engine.bridges import link_group, mtu
-from compose_lite.engine.endpoints import NetworkContainer, cidr, endpoint_order, has_names, mode_of, new_endpoint, shares
+from compose_lite.engine.endpoints import NetworkContainer, cidr, endpoint_order, has_names, is_link_local, mode_of, new_endpoint, shares
 from compose_lite.engine.networks import Networks
 from compose_lite.engine.ociconfig import is_remapped
 from compose_lite.errors import EngineError, NetworkError
@@ -348,6 +348,9 @@ class Seats:
         interface = wanted or next(f"eth{n}" for n in range(64) if f"eth{n}" not in taken)
         pairs = (("IPAddress", "IPPrefixLen"), ("GlobalIPv6Address", "GlobalIPv6PrefixLen"))
         cidrs = tuple(cidr(endpoint[address], endpoint[prefix]) for address, prefix in pairs if endpoint[address])
+        for address in (endpoint["IPAMConfig"] or {}).get("LinkLocalIPs") or ():
+            if not is_link_local(address):
+                raise EngineError(f"failed to set up container networking: invalid link local IP address: {address}", http_status=400)
         cidrs += tuple(cidr(a, 64 if ":" in a else 16) for a in (endpoint["IPAMConfig"] or {}).get("LinkLocalIPs") or ())
 
         async def plug() -> None:

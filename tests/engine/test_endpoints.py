@@ -123,3 +123,14 @@ def test_the_long_name_and_its_first_part(host: str, domain: str, names: str) ->
     made = container(Hostname=host, Domainname=domain)
     made.endpoints["n"] = {"IPAddress": "172.18.0.2", "GlobalIPv6Address": ""}
     assert endpoints.hosts_text(made, ()).splitlines()[-1] == f"172.18.0.2\t{names}"
+
+
+def test_a_hardware_address_is_of_one_network() -> None:
+    made = container({"NetworkMode": "one"}, MacAddress="02:42:ac:11:00:08")
+    found = [endpoints.new_endpoint({"Name": name, "Id": name * 9, "Driver": "bridge"}, {}, made)["MacAddress"] for name in ("one", "two")]
+    assert found == ["02:42:ac:11:00:08", ""]
+
+
+@pytest.mark.parametrize(("address", "good"), [("169.254.8.8", True), ("fe80::8", True), ("10.0.0.5", False), ("x", False)])
+def test_link_local_addresses(address: str, good: bool) -> None:
+    assert endpoints.is_link_local(address) is good
