@@ -345,7 +345,8 @@ class Seats:
         endpoint = container.endpoints[network["Name"]]
         wanted = (endpoint.get("DriverOpts") or {}).get("com.docker.network.endpoint.ifname")
         taken = {e.get("x-interface") for e in container.endpoints.values()}
-        interface = wanted or next(f"eth{n}" for n in range(64) if f"eth{n}" not in taken)
+        prefix = (network.get("Options") or {}).get("com.docker.network.container_iface_prefix") or "eth"
+        interface = wanted or next(f"{prefix}{n}" for n in range(64) if f"{prefix}{n}" not in taken)
         pairs = (("IPAddress", "IPPrefixLen"), ("GlobalIPv6Address", "GlobalIPv6PrefixLen"))
         cidrs = tuple(cidr(endpoint[address], endpoint[prefix]) for address, prefix in pairs if endpoint[address])
         for address in (endpoint["IPAMConfig"] or {}).get("LinkLocalIPs") or ():
