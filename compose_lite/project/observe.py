@@ -48,6 +48,11 @@ class Seen:
     def running(self) -> bool:
         return self.state in ("running", "paused", "restarting")
 
+    @property
+    def at_work(self) -> bool:
+        """It need not be started. One that is paused is told of by its start."""
+        return self.running and self.state != "paused"
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

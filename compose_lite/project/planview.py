@@ -196,7 +196,7 @@ def _containers(project: Project, snapshot: Snapshot, steps: Sequence[object], f
         because = stopped[id].because if id in stopped else ""
         if id in stopped:
             yield Entry("restart", "container", start.name, start.service, because)
-        elif not seen[id].running:
+        elif not seen[id].at_work:
             yield Entry("start", "container", start.name, start.service, f"is {seen[id].state}")
     for id, stop in stopped.items():
         if id not in starts and id not in removed and stop.name not in made:

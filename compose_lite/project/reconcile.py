@@ -333,8 +333,8 @@ def _containers(
             steps.append(plan.add(new, ground))
             there.append((name, "", False))
         else:
-            there.append((container.name, container.id, container.running))
-            if (container.running and not restarts) or not wishes.start:
+            there.append((container.name, container.id, container.at_work))
+            if (container.at_work and not restarts) or not wishes.start:
                 plan.add(Keep(service.name, container.name, container.id))
     number = max((c.number for c in kept), default=0)
     for _ in range(wanted - len(kept)):

@@ -123,6 +123,16 @@ def test_a_first_up_makes_all_before_it_starts_anything() -> None:
     assert not up(project(service("web", "db"), service("db", volumes=("d",)), volumes={"d": Volume(name="p_d")}), after)[0].changes
 
 
+def test_a_paused_container_is_told_of_by_its_start() -> None:
+    """As Docker Compose: `up` is not done while one is paused (it was called running, and `--wait` never came back)."""
+    wanted = project(service("web", "db"), service("db"))
+    _, after = up(wanted)
+    paused = Snapshot(tuple(with_state(c, "paused") if c.service == "db" else c for c in after.containers), after.networks, after.volumes)
+    plan = reconcile(wanted, paused, Wishes())
+    assert [step.name for planned in plan.steps if isinstance(step := planned.step, StartContainer)] == ["p-db-1"]
+    assert not reconcile(wanted, paused, Wishes(start=False)).changes
+
+
 def test_update_config_replaces_running_containers_a_few_at_a_time() -> None:
     def web(value: str, **update: Any) -> Service:
         deploy = Deploy(replicas=3, update_config=UpdateConfig(**update))
