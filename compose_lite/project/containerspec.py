@@ -80,7 +80,7 @@ def create_body(one: Instance) -> Document:
         body["Healthcheck"] = healthcheck(service.healthcheck)
     if service.stop_grace_period is not None:
         body["StopTimeout"] = -(-service.stop_grace_period // 10**9)
-    if not service.network_mode and (address := _hardware_address(service)):
+    if not service.network_mode and (address := _hardware_address(one)):
         body["MacAddress"] = address
     return body
 
@@ -289,10 +289,19 @@ def endpoints(one: Instance) -> Document:
     return made
 
 
-def _hardware_address(service: Service) -> str:
-    """Its own, or that of the network that comes first."""
-    wishes = (service.networks[key] for key in service.networks_by_priority())
-    return service.mac_address or next((wish.mac_address for wish in wishes if wish), "")
+def _hardware_address(one: Instance) -> str:
+    """The service's own, or that of the network that comes first."""
+    service = one.service
+    wishes = {key: wish.mac_address for key in service.networks_by_priority() if (wish := service.networks[key]) and wish.mac_address}
+    first = next(iter(service.networks_by_priority()), "")
+    if service.mac_address and wishes.get(first, service.mac_address) != service.mac_address:
+        raise ProjectError(
+            "mac-address-twice",
+            f"the service-level mac_address should have the same value as network {first}",
+            place=place(one.project, ("services", service.name, "networks", first, "mac_address")),
+            remedy="Leave one of the two out.",
+        )
+    return service.mac_address or next(iter(wishes.values()), "")
 
 
 def _links(one: Instance) -> list[str]:

@@ -162,6 +162,7 @@ CALLS: dict[str, Call] = {
     "expansion": lambda folder: words.expand("${NAME", {}),
     "external-file": body,
     "healthcheck-start-interval": body,
+    "mac-address-twice": body,
     "variable-unset": body,
     "foreign-folder": foreign_folder,
     "foreign-project": foreign_project,
