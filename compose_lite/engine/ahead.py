@@ -85,7 +85,7 @@ class Ahead:
             await self._births.unmake(container)
             return
         expires = asyncio.get_running_loop().call_later(_SECONDS, self._expired, container.id)
-        self._prepared[container.id] = _Prepared(born, _wishes(container), mount.table(), expires)
+        self._prepared[container.id] = _Prepared(born, _wishes(container), mount.table() if _mounts_late(container) else b"", expires)
 
     async def take(self, container: Container) -> Born | None:
         """For its start; None where there is nothing, or nothing that still fits. Raises what the mounts' sources give."""
@@ -93,7 +93,7 @@ class Ahead:
         if found is None:
             return None
         born = found.born
-        if container.mounts or container.files:
+        if _mounts_late(container):
             born = replace(born, mounts=await self._births.late_mounts(container))
         if self._births.is_waiting(born.created) and _wishes(container) == found.wishes and _can_be_told(born, found.table):
             return born
@@ -118,6 +118,11 @@ def _wishes(container: Container) -> bytes:
     return pydantic_core.to_json(record.wishes(container))
 
 
+def _mounts_late(container: Container) -> bool:
+    """Whether its start brings mounts."""
+    return bool(container.mounts or container.files)
+
+
 def _can_be_told(born: Born, table: bytes) -> bool:
     """Its namespace sees the mounts' sources, and they fit into a message."""
     return born.mounts is None or (mount.table() == table and len(pydantic_core.to_json(born.mounts)) < messages.LONGEST)
@@ -129,5 +134,5 @@ def can_be_prepared(container: Container, *, remapped: bool) -> bool:
     """
     host = container.host_config
     shared = any(str(host[key] or "").startswith("container:") for key in ("NetworkMode", "IpcMode", "PidMode"))
-    mapped = any(point.get("x-idmap") for point in container.mounts) or (remapped and bool(container.mounts or container.files))
+    mapped = any(point.get("x-idmap") for point in container.mounts) or (remapped and _mounts_late(container))
     return not (shared or mapped or host.get("Links") or host.get("DeviceRequests") or host.get("Runtime"))

@@ -119,7 +119,7 @@ class Births:
         if not container.pid:
             return False
         await asyncio.sleep(_LET_GO_SECONDS)
-        return pidfd.start_time(container.pid) == container.start_time and not pidfd.is_zombie(container.pid)
+        return pidfd.is_alive(container.pid, container.start_time)
 
     # ahead of it, for ahead.py
 

@@ -254,7 +254,7 @@ def host_config_of(body: Mapping[str, Any], cgroup_version: int, *, remapped: bo
     if host["NetworkMode"].startswith("container:"):
         _check_shared_network(host, body)
     for key in ("CapAdd", "CapDrop"):  # as Docker shows them, whatever they were called
-        host[key] = sorted(ociconfig.capability_names(host[key])) if host.get(key) else host.get(key)
+        host[key] = ociconfig.capability_names(host[key]) if host.get(key) else host.get(key)
     if host["MemorySwappiness"] == -1:  # the docker program's way to say nothing
         host["MemorySwappiness"] = None
     shares = host["CpuShares"]

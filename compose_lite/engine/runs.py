@@ -509,7 +509,7 @@ class Runs(ABC):
         soon. Raises ContainerError if there is none."""
         until = time.monotonic() + _SECOND_MONITOR_SECONDS
         while (container.pid, container.start_time) == process:
-            if pidfd.start_time(process[0]) != process[1] or pidfd.is_zombie(process[0]):
+            if not pidfd.is_alive(*process):
                 return None
             try:
                 return await self.runtime.attach(container.id, stdin=stdin)

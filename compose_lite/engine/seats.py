@@ -352,7 +352,7 @@ class Seats:
         for address in (endpoint["IPAMConfig"] or {}).get("LinkLocalIPs") or ():
             if not is_link_local(address):
                 raise EngineError(f"failed to set up container networking: invalid link local IP address: {address}", http_status=400)
-        cidrs += tuple(cidr(a, 64 if ":" in a else 16) for a in (endpoint["IPAMConfig"] or {}).get("LinkLocalIPs") or ())
+            cidrs += (cidr(address, 64 if ":" in address else 16),)
 
         async def plug() -> None:
             index = await self._bridges.bridge(network)

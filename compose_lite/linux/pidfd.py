@@ -32,6 +32,11 @@ def is_zombie(pid: int) -> bool:
     return stat[stat.rindex(b")") + 2 :][:1] in (b"Z", b"X")
 
 
+def is_alive(pid: int, started: int) -> bool:
+    """That process (its start time as `start_time` gives it), not one which has its pid now, nor one that has ended."""
+    return start_time(pid) == started and not is_zombie(pid)
+
+
 def zombie_status(pid: int) -> int | None:
     """Exit status (128+n for signal n) of a process that has ended and was not reaped yet; None when it is not that.
 

@@ -46,6 +46,12 @@ from compose_lite.spec.models.project import Project
 Document = dict[str, Any]
 
 
+async def start_container(engine: Engine, id: str, name: str, report: Report) -> None:
+    """And what the engine could not keep of its limits is told."""
+    for limit in await engine.start(id) or ():
+        report.warn(f"{name}: a limit is not kept: {limit}")
+
+
 @dataclass(slots=True)
 class Converging:
     """One run of one plan. timeout: seconds of grace for stops, None for the service's own. parallel: steps at once."""
@@ -265,8 +271,7 @@ class Converging:
             await self.before_start(step.service, id)
         told = Silent() if self.before_start else self.report  # attached: the output itself tells of the start
         told.event("Container", step.name, "Starting")
-        for limit in await self.engine.start(id) or ():
-            self.report.warn(f"{step.name}: a limit is not kept: {limit}")
+        await start_container(self.engine, id, step.name, self.report)
         self.started.add(id)
         if self.said.get(id):
             await logged(self.engine, id, self.said.pop(id))

@@ -114,7 +114,7 @@ class Runtime:
 
     def is_waiting(self, created: Created) -> bool:
         """Whether its first process still stands before its gate, as far as can be seen."""
-        return pidfd.start_time(created.pid) == created.start_time and not pidfd.is_zombie(created.pid)
+        return pidfd.is_alive(created.pid, created.start_time)
 
     async def start(self, id: str, mounts: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Lets it go: the late mounts, then execve. Raises StartFailed; the container has then exited (with a notice).

@@ -12,7 +12,7 @@ from compose_lite.cli.pflag import Command, arguments, flag, option
 from compose_lite.cli.progress import progress
 from compose_lite.errors import ProjectError
 from compose_lite.graph.services import needs, start_levels, with_dependencies
-from compose_lite.project.converge import Converging
+from compose_lite.project.converge import Converging, start_container
 from compose_lite.project.observe import Seen, Snapshot, containers_of
 from compose_lite.project.plan import AwaitCondition, PreStart, StartContainer
 from compose_lite.project.waiting import ready
@@ -90,6 +90,5 @@ async def _start_service(work: Converging, name: str, by_service: dict[str, list
 
 async def _start_stranger(engine: Any, container: Seen, report: Any) -> None:
     report.event("Container", container.name, "Starting")
-    for limit in await engine.start(container.id) or ():
-        report.warn(f"{container.name}: a limit is not kept: {limit}")
+    await start_container(engine, container.id, container.name, report)
     report.event("Container", container.name, "Started", done=True)
